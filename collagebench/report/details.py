@@ -12,6 +12,7 @@ from collagebench.report.parts import (
     as_ms,
     as_ms_range,
     as_name,
+    as_p,
     as_percent,
     as_seconds,
     as_times,
@@ -128,7 +129,7 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
                 shown(difference),
                 f"{shown(interval[0])} to {shown(interval[1])}",
                 as_times(item.get("ratio")),
-                f"{item['p_holm']:.2g}" if item["p_holm"] >= SMALLEST else f"<{SMALLEST:g}",
+                as_p(item["p_holm"]) if item["p_holm"] >= SMALLEST else f"<{SMALLEST:g}",
                 "yes" if item["real"] else "no",
             )
             name = ""
@@ -139,9 +140,10 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
         console,
         f"by: difference from {one['baseline']}, the mean over the runs of each run's own quantile (not the difference "
         "of the quantiles of all runs together); intervals: each on its own; p: Student's t test (accuracy: McNemar's "
-        "test, one coin for each image), after Holm's correction over all schemes, so it may be above 0.05 where an "
-        f"interval excludes 0; real: p of at most 0.05, more than {100 * least['latency']:g} % or "
-        f"{100 * least['accuracy']:g} points, and a ratio whose own interval excludes 1",
+        "test, one coin for each image, or the test that belongs to the interval, if its p is larger), after Holm's "
+        "correction over all schemes, so it may be above 0.05 where an interval excludes 0; real: p of at most 0.05, "
+        f"more than {100 * least['latency']:g} % or {100 * least['accuracy']:g} points, and a ratio whose own interval "
+        "excludes 1",
         style="dim",
     )
     console.print()

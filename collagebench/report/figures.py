@@ -21,6 +21,7 @@ from collagebench.report.parts import (
     as_times,
 )
 from collagebench.report.summary import bound_of, by_source, not_own
+from collagebench.report.tails import ends_of
 
 Object = dict[str, Any]
 
@@ -67,8 +68,8 @@ def figures(one: Object, looks: Looks) -> Markup:
         rows.append(tag("tr", tag("th", "bound", scope="row"), cells, class_="bound"))
     least = one["minimum_effect"]
     notes = [
-        "Small: 95 % intervals; of latencies from how many requests of each run are slower, of goodput from the "
-        "variation between runs, of shares Wilson's, not treating answers about the same image as independent.",
+        "Small: 95 % intervals; of latencies and goodput from how many requests of each run are slower, or right "
+        "in time; of shares Wilson's, not treating answers about the same image as independent.",
         f"p99 / {base}: of all runs together, with an interval from both and how alike they are run by run; “no "
         "difference shown” unless that excludes 1, the mean difference of the runs' own p99s is significant (paired t "
         f"test, after Holm's correction), and it is above {100 * least['latency']:g} %.",
@@ -102,7 +103,7 @@ def _quantile(scheme: Object, name: str) -> Markup:
     least = scheme["latency_at_least_s"][name]
     if least is not None:
         return td(f"≥ {as_ms(least)}", "too few requests")
-    return td(as_ms(scheme["latency_s"][name]), as_ms_range(scheme["ci95_s"][name]))
+    return td(as_ms(scheme["latency_s"][name]), as_ms_range(ends_of(scheme, name)))
 
 
 def versus(scheme: Object) -> Markup:

@@ -17,6 +17,7 @@ from collagebench.errors import UsageError
 from collagebench.report.expression import ENDS, LATENCIES, Figure, Gate, Number, Value, check
 from collagebench.report.parts import UNKNOWN, print_line
 from collagebench.report.summary import bound_of, failing, not_own
+from collagebench.report.tails import ends_of
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 
 RELATIONS: dict[str, Callable[[float, float], bool]] = {
@@ -31,6 +32,10 @@ OPERATIONS: dict[str, Callable[[float, float], float]] = {
     "*": operator.mul,
     "/": operator.truediv,
 }
+
+
+FAR = 10
+"""A number more than so many times a latency in seconds was perhaps meant as milliseconds."""
 
 
 class _Unknown(Exception):
@@ -95,17 +100,17 @@ def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:
     failed, reason = True, unknown
     if left is not None and right is not None:
         failed = RELATIONS[gate.relation](left, right)
-        unit = _unit(gate, one["config"].get("deadline"))
+        unit = _unit(gate, left, right, one["config"].get("deadline"))
         reason = f"{left:.4g} {gate.relation} {right:.4g}" if failed else unit
     return {"expression": gate.text, "left": left, "right": right, "failed": failed, "reason": reason or None}
 
 
-def _unit(gate: Gate, deadline: float | None) -> str:
-    """Return a note if a gate compares a latency with a number above the deadline, probably meant as milliseconds."""
-    for value, other in ((gate.left, gate.right), (gate.right, gate.left)):
+def _unit(gate: Gate, left: float, right: float, deadline: float | None) -> str:
+    """Return a note if a gate compares a latency with a far larger number above the deadline, probably milliseconds."""
+    for value, found, other in ((gate.left, left, gate.right), (gate.right, right, gate.left)):
         if not (isinstance(value, Figure) and _of(value.metric) in LATENCIES and isinstance(other, Number)):
             continue
-        if deadline is not None and other.value > deadline:
+        if deadline is not None and other.value > max(deadline, FAR * found):
             ms = f"{other.value:g} ms are {other.value / 1e3:g}"
             return f"latencies are in seconds, and tasks are given up after {deadline:g} s; {ms}"
     return ""
@@ -151,6 +156,8 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
     found = _read(scheme, metric)
     if found is not None:
         return float(found)
+    if metric in ENDS and ends_of(scheme, _of(metric)) is not None:
+        raise _Unknown(f"{figure} is infinite, because {scheme['failed']} of {scheme['requests']} requests failed")
     if metric in ENDS and _read(scheme, _of(metric)) is not None:
         raise _Unknown(f"{figure} is not known, because that takes at least two runs, each with a {_of(metric)}")
     metric = _of(metric)
@@ -167,8 +174,9 @@ def _read(scheme: dict[str, Any], metric: str) -> float | None:
     if metric in ENDS:
         name, end = ENDS[metric]
         others = {"accuracy": scheme["accuracy"]["ci95"], "goodput": scheme["goodput_ci95_rps"]}
-        interval = others[name] if name in others else scheme["ci95_s"][name]
-        return None if interval is None else interval[0 if end == "low" else 1]
+        interval = others[name] if name in others else ends_of(scheme, name)
+        found = None if interval is None else interval[0 if end == "low" else 1]
+        return None if found == math.inf else found
     return _READ[metric](scheme) if metric in _READ else scheme["latency_s"][metric]
 
 

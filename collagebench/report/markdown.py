@@ -13,6 +13,7 @@ from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_ms_range, 
 from collagebench.report.summary import bound_of, not_own
 from collagebench.report.sweep_table import grids, legend, shown_figures, sweep_conditions
 from collagebench.report.table import as_change, as_versus, conditions, goodput, unshown
+from collagebench.report.tails import ends_of
 
 Object = dict[str, Any]
 
@@ -82,7 +83,7 @@ def _row(scheme: Object) -> list[str]:
     return [
         escaped(scheme["variant"]),
         *(_quantile(scheme, name) for name in ("p50", "p95", "p99")),
-        as_ms_range(scheme["ci95_s"]["p99"]) or UNKNOWN,
+        as_ms_range(ends_of(scheme, "p99")) or UNKNOWN,
         escaped(as_versus(scheme)),
         as_percent(accuracy["overall"]),
         as_interval(accuracy["ci95"]),

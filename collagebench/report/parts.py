@@ -12,6 +12,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from collagebench.statistics.paired import LEVEL
+
 UNKNOWN = "-"
 TEXTS = ("scheme", "run", "source", "model", "code", "verdict", "what it does", "settings")
 """Columns of text; all others hold figures."""
@@ -121,6 +123,14 @@ def as_seconds(seconds: float | None) -> str:
 def as_times(value: float | None) -> str:
     """Return a ratio."""
     return UNKNOWN if value is None else f"{value:.2f}x"
+
+
+def as_p(p: float) -> str:
+    """Return a p value to two digits, or as many as show on which side of the level of significance it is."""
+    digits = 2
+    while (float(f"{p:.{digits}g}") <= LEVEL) is not (p <= LEVEL):
+        digits += 1
+    return f"{p:.{digits}g}"
 
 
 def as_rate(value: float | None) -> str:

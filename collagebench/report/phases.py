@@ -6,7 +6,7 @@ from typing import Any
 
 from collagebench.report.frame import WIDTH, Box, Looks, axes, figure, ms, text, text_width
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_ms
+from collagebench.report.parts import as_ms, as_percent
 from collagebench.report.scales import Scale, room_for, shorten
 
 ROW = 24
@@ -52,7 +52,10 @@ def phases(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
         f"{variant}: " + ", ".join(f"{name} {as_ms(seconds)} ms" for name, seconds in parts.items())
         for variant, parts in rows.items()
     )
-    note = "; ".join(f"{name}: {MEANINGS[name]}" for name in shown) + ". Means over the answered requests."
+    note = "; ".join(f"{name}: {MEANINGS[name]}" for name in shown) + ". Means over the answered requests"
+    without = {s["variant"]: s["sources"].get("default") for s in one["schemes"] if s["variant"] in rows}
+    shares = ", ".join(f"{as_percent(share)} of those of {variant}" for variant, share in without.items() if share)
+    note += f", without default answers, which have no phases ({shares})." if shares else "."
     return figure(key, "Where the time went", box.bottom + 34, drawn, says=says, note=note)
 
 

@@ -18,6 +18,7 @@ from collagebench.report.sweep import Object, Slice, label_of, scheme_of, slices
 from collagebench.report.sweep_table import GOODPUT, sweep_conditions
 from collagebench.report.sweep_table import legend as meanings
 from collagebench.report.table import as_quantile
+from collagebench.report.tails import ends_of
 
 FIRST = 6
 """The most plots of one figure and axis, and the most sentences, that are not folded."""
@@ -175,7 +176,7 @@ def _p99(scheme: Object, best: bool) -> Markup:
     if scheme["unstable"]:
         return tag("td", "unstable", title=" ".join(scheme["unstable"]))
     said = as_quantile(scheme, "p99")
-    return td(tag("b", f"{said} *") if best else said, as_ms_range(scheme["ci95_s"]["p99"]))
+    return td(tag("b", f"{said} *") if best else said, as_ms_range(ends_of(scheme, "p99")))
 
 
 def _made_with(summary: Object) -> Markup:

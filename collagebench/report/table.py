@@ -29,6 +29,7 @@ from collagebench.report.parts import (
     print_table,
 )
 from collagebench.report.summary import bound_of, not_own
+from collagebench.report.tails import ends_of
 
 REACH = "to the farther end of the 95 % interval of p99"
 
@@ -204,7 +205,7 @@ def _row(scheme: dict[str, Any]) -> list[str]:
 
 def as_reach(scheme: dict[str, Any]) -> str:
     """Return the distance, in milliseconds, from a scheme's p99 to the farther end of its 95 % interval."""
-    value, ends = scheme["latency_s"]["p99"], scheme["ci95_s"]["p99"]
+    value, ends = scheme["latency_s"]["p99"], ends_of(scheme, "p99")
     return as_ms(max(value - ends[0], ends[1] - value)) if ends else UNKNOWN
 
 

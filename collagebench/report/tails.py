@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from collagebench.statistics.intervals import Interval
 from collagebench.statistics.latency import Latency
 from collagebench.statistics.quantiles import QUANTILES
 from collagebench.statistics.ratio import SHARES, Tail, along, tail
@@ -24,6 +25,15 @@ def tails(time: Latency) -> dict[str, Any]:
             for name, one in known.items()
         },
     }
+
+
+def ends_of(scheme: Mapping[str, Any], name: str) -> Interval | None:
+    """Return the 95 % interval of a quantile in seconds, from a report's scheme; None if it is unknown.
+
+    Unlike `ci95_s` of the report, it is also known if its upper end is infinite, because too many requests failed.
+    """
+    tail = tail_of(scheme, name)
+    return None if tail is None else tail.ends
 
 
 def tail_of(scheme: Mapping[str, Any], name: str) -> Tail | None:

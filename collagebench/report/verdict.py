@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from collagebench.report.parts import as_ms
+from collagebench.report.parts import as_ms, as_p
 from collagebench.statistics.paired import LEVEL
 
 SINGLES = {"own", "replica", "hedge", "resent"}
@@ -113,7 +113,7 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
         if mean == way and low < high:
             return f"{name} inconclusive against {base} ({size}, could be {_ends(figure)})"
         return f"{name} inconclusive against {base} ({size} over all runs together, {mean} on average over the runs)"
-    return f"{name} not shown to differ from {base} ({size}, p {figure['p_holm']:.2g})"
+    return f"{name} not shown to differ from {base} ({size}, p {as_p(figure['p_holm'])})"
 
 
 def _ends(figure: dict[str, Any]) -> str:
@@ -143,7 +143,7 @@ def _accuracy(figure: dict[str, Any], minimum: float, one_model: bool) -> str:
     why = (
         f"significant, but less than {100 * minimum:g}"
         if figure["p_holm"] <= LEVEL
-        else f"not significant, p {figure['p_holm']:.2g}"
+        else f"not significant, p {as_p(figure['p_holm'])}"
     )
     return f", accuracy {points} points ({why})"
 

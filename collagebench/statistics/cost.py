@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.results.table import EMPTY, Table
-from collagebench.statistics.intervals import Interval, around
+from collagebench.statistics.intervals import Interval, of_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,31 +99,36 @@ def goodput(requests: Table, slo_s: float | None, sampled: bool = False) -> floa
 
     A run's time is from its first intended arrival to its last plus `slo_s`, when the last may still be answered in
     time. So it is the same for every scheme with these arrivals, whatever it lost or delayed. None if the class of any
-    answer is unknown, unless the known ones were drawn at random (`sampled`): then the others are taken to be like
-    them.
+    answer is unknown, unless the known ones were drawn at random (`sampled`): then the others in time are taken to be
+    right as often as they.
     """
-    share, seconds = _good(requests, slo_s, sampled), _seconds(requests, slo_s)
-    return None if share is None or seconds == 0 else share * int((~requests["warmup"]).sum()) / seconds
+    share, rate = _good(requests, slo_s, sampled), _rate(requests, slo_s)
+    return None if share is None or rate is None else share * rate
 
 
 def goodput_ci95(requests: Table, slo_s: float | None, sampled: bool = False) -> Interval | None:
     """Return the 95 % interval of `goodput`, from the variation of the share of such answers between runs.
 
-    The arrival rate, which also varies between runs, is the same for every scheme, and so is not part of it. None with
+    It is at least as wide as if requests were independent, or the sampled ones if only those are classified. The
+    arrival rate, which also varies between runs, is the same for every scheme, and so is not part of it. None with
     fewer than 2 runs, or if a run's share is unknown.
     """
-    runs = [requests.where(requests["run"] == run) for run in np.unique(requests["run"])]
-    shares = [_good(run, slo_s, sampled) for run in runs]
-    known = [share for share in shares if share is not None]
-    overall, together = goodput(requests, slo_s, sampled), _good(requests, slo_s, sampled)
-    if overall is None or not together or len(known) < len(shares):
+    counted = requests.where(~requests["warmup"])
+    runs = [counted.where(counted["run"] == run) for run in np.unique(counted["run"])]
+    shares = [share for run in runs if (share := _good(run, slo_s, sampled)) is not None]
+    together, rate = _good(requests, slo_s, sampled), _rate(requests, slo_s)
+    if together is None or rate is None or len(shares) < len(runs):
         return None
-    ends = around(overall, [share * overall / together for share in known])
-    return ends and (ends[0], min(ends[1], overall / together))  # the most is all right and in time
+    settled = np.isnan(counted["latency"]) | (counted["predicted"] != EMPTY)
+    ends = of_share(together, shares, [len(run) for run in runs], int(settled.sum()))
+    return ends and (ends[0] * rate, ends[1] * rate)
 
 
 def _good(requests: Table, slo_s: float | None, sampled: bool) -> float | None:
-    """Return the share of requests with a right answer in time; None without requests or if classes are unknown."""
+    """Return the share of requests with a right answer in time; None without requests or if classes are unknown.
+
+    It is the share in time, of all requests, times the share of right answers among those in time that are classified.
+    """
     counted = requests.where(~requests["warmup"])
     answered = ~np.isnan(counted["latency"])
     if not answered.any():
@@ -131,17 +136,17 @@ def _good(requests: Table, slo_s: float | None, sampled: bool) -> float | None:
     known = answered & (counted["predicted"] != EMPTY)
     if not known.any() or (not sampled and known.sum() < answered.sum()):
         return None
-    good = known & (counted["predicted"] == counted["label"])
-    if slo_s is not None:
-        good &= np.nan_to_num(counted["latency"], nan=np.inf) <= slo_s
-    return float(good.sum() * (answered.sum() / known.sum()) / len(counted))
+    in_time = answered if slo_s is None else np.nan_to_num(counted["latency"], nan=np.inf) <= slo_s
+    asked = known & in_time if (known & in_time).any() else known  # a sample may hold only late ones
+    right = asked & (counted["predicted"] == counted["label"])
+    return float(in_time.sum() / len(counted) * (right.sum() / asked.sum()))
 
 
-def _seconds(requests: Table, slo_s: float | None) -> float:
-    """Return the seconds of arrivals plus `slo_s`, summed over all runs."""
+def _rate(requests: Table, slo_s: float | None) -> float | None:
+    """Return the requests per second of arrivals plus `slo_s`, over all runs; None if that time is 0."""
     counted = requests.where(~requests["warmup"])
     seconds = 0.0
     for run in np.unique(counted["run"]):
         arrivals = counted["arrival"][counted["run"] == run]
         seconds += float(arrivals.max() - arrivals.min()) + (slo_s or 0.0)
-    return seconds
+    return len(counted) / seconds if seconds else None

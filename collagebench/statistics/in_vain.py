@@ -66,7 +66,8 @@ def waits_in_vain(mine: Run) -> dict[int, NDArray[np.float64]]:
 
 
 def sent_again(mine: Run) -> tuple[int, int]:
-    """Return how many requests of one scheme were sent again after a lost reply, and how many after the last arrival.
+    """Return how many requests of one scheme were sent again after a lost reply; and how many only after the last
+    arrival.
 
     The work of the latter was no load on the fleet while other requests arrived.
     """
@@ -79,7 +80,7 @@ def sent_again(mine: Run) -> tuple[int, int]:
         given_up = min(float(tasks["ended"][row]) for row in rows if lost[row])
         sent = [at for row in rows if (at := float(tasks["sent"][row])) >= given_up]
         again += bool(sent)
-        late += any(at > last[run] for at in sent)
+        late += bool(sent) and all(at > last[run] for at in sent)
     return again, late
 
 

@@ -41,14 +41,31 @@ def slower_share(q: float, above: Sequence[float], sizes: Sequence[int]) -> Inte
     requests. The ends are the exact limits for that number (Korn and Graubard, Survey Methodology 24, 1998). None with
     fewer than 2 runs.
     """
-    runs, n, share = len(sizes), sum(sizes), 1 - q
-    if runs < 2:
+    n, share = sum(sizes), 1 - q
+    if len(sizes) < 2:
         return None
-    weights = np.array(sizes) / n
-    apart = weights * (np.array(above) - weights @ np.array(above))
-    half = student_t_quantile(0.975, runs - 1) * math.sqrt(runs / (runs - 1) * float(apart @ apart))
-    worth = min(q * share * (Z95 / half) ** 2, n) if half else n
+    worth = _worth(share, above, sizes, n)
     return max(_least(share, worth), 0.5 / n), 1 - max(_least(q, worth), 0.5 / n)
+
+
+def of_share(share: float, by_run: Sequence[float], sizes: Sequence[int], most: int) -> Interval | None:
+    """Return the 95 % interval of a share of requests, like that of `slower_share`.
+
+    `by_run` is the share of each run's requests, `sizes` the number of its requests, and `most` the number of requests
+    that are known, to which the effective number of independent ones is limited. None with fewer than 2 runs.
+    """
+    if len(sizes) < 2:
+        return None
+    worth = _worth(share, by_run, sizes, most)
+    return _least(share, worth), 1 - _least(1 - share, worth)
+
+
+def _worth(share: float, by_run: Sequence[float], sizes: Sequence[int], most: int) -> float:
+    """Return the effective number of independent requests, at most `most`, from the variation of a share over runs."""
+    runs, weights = len(sizes), np.array(sizes) / sum(sizes)
+    apart = weights * (np.array(by_run) - weights @ np.array(by_run))
+    half = student_t_quantile(0.975, runs - 1) * math.sqrt(runs / (runs - 1) * float(apart @ apart))
+    return min(share * (1 - share) * (Z95 / half) ** 2, most) if half and 0 < share < 1 else most
 
 
 def _least(share: float, worth: float) -> float:
@@ -88,14 +105,6 @@ def _reach(own: Interval, other: Interval, alike: float, along: float) -> float:
     apart = sum(math.log(larger / smaller) ** 2 for larger, smaller in (own, other))
     alike = max(alike, 0.0)
     return math.sqrt((1 - alike) * apart + alike * max(along, 0.0) ** 2)
-
-
-def around(centre: float | None, by_run: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval around a pooled figure, `centre`, with the width of the variation between runs."""
-    half = half_width(by_run)
-    if half is None or centre is None or not math.isfinite(centre):
-        return None
-    return max(0.0, centre - half), centre + half
 
 
 def around_ratio(centre: float, own: Sequence[float], other: Sequence[float]) -> Interval | None:

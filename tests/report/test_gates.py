@@ -9,6 +9,7 @@ from collagebench.errors import UsageError
 from collagebench.report.expression import check, figures, parse
 from collagebench.report.gates import apply
 from collagebench.report.summary import OVERLOADED, summarise
+from collagebench.report.table import as_reach
 from collagebench.results.reader import load
 
 
@@ -106,6 +107,19 @@ def test_an_interval_that_is_not_known_fails(tmp_path):
     assert "80 requests are too few for it; it is at least" in outcome(few, "none.p99_high > 1")["reason"]
 
 
+def test_an_upper_end_may_be_infinite_where_the_lower_is_known(tmp_path):
+    """If almost too many requests failed for a p99, a gate on its upper end fails and says so; the lower is known."""
+    latencies = [[0.1 + 0.001 * n for n in range(500 - failed)] + [None] * failed for failed in (1, 8, 4)]
+    found = summarise([load(make_run(tmp_path / "run", {"none": latencies}))])
+    assert outcome(found, "none.p99_high > 9")["reason"] == (
+        "none.p99_high is infinite, because 13 of 1500 requests failed"
+    )
+    low = outcome(found, "none.p99_low > 9")
+    assert (low["failed"], 0.5 < low["left"] < 0.6) == (False, True)
+    assert found["schemes"][0]["ci95_s"]["p99"] is None
+    assert as_reach(found["schemes"][0]) == "inf"
+
+
 def test_a_missed_threshold_is_said_in_numbers(summary):
     """A failed gate gives both values and their comparison as its reason."""
     found = outcome(summary, "none.p50 > 0.5 * 'collage 0.5'.p50")
@@ -151,7 +165,7 @@ def test_an_error_points_at_the_character(text, at, sentence):
 
 
 def test_milliseconds_where_seconds_are_meant_are_told(tmp_path):
-    """A gate whose threshold is above the deadline of tasks passes, with a hint about milliseconds."""
+    """A gate passes with a hint about milliseconds if its threshold is far above the figure, and above the deadline."""
     config = {"header": {"config": {"deadline": 10.0}}}
     found = summarise([load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 100)}, **config))])
     for text, told in (
@@ -163,6 +177,10 @@ def test_milliseconds_where_seconds_are_meant_are_told(tmp_path):
         assert not apply(found, [parse(text)])
         (outcome,) = found["gates"]
         assert ("60 ms are 0.06" in (outcome["reason"] or "")) == told
+    config["header"]["config"]["deadline"] = 0.01  # requests that are sent again take longer
+    found = summarise([load(make_run(tmp_path / "short", {"none": lognormal(1, 4, 100)}, **config))])
+    assert not apply(found, [parse("none.p99 > 0.1")])
+    assert found["gates"][0]["reason"] is None
 
 
 def test_the_caret_stands_below_wide_and_far_characters():

@@ -11,18 +11,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_run import make_run
+from synthetic_run import HEADER, cell, make_run, request, task
 
 import collagebench.report
 from collagebench.report import parts
 from collagebench.report.curves import bound_curve, observed, tail
-from collagebench.report.frame import looks_of, option_title
+from collagebench.report.frame import looks_in, looks_of, option_title
 from collagebench.report.markup import Markup, tag
-from collagebench.report.phases import split
+from collagebench.report.phases import phases, split
 from collagebench.report.scales import Scale, linear, logarithmic, of_shares, shorten
+from collagebench.report.summary import summarise
 from collagebench.report.tradeoffs import Answer, Offer, against_accuracy, front
 from collagebench.report.whiskers import accuracy
 from collagebench.results.reader import load
+from collagebench.results.writer import RunWriter
 from collagebench.schemes import SCHEMES
 from collagebench.statistics.quantiles import QUANTILES, rank
 from collagebench.stragglers import model
@@ -172,6 +174,24 @@ def test_service_is_split_into_inference_and_injection():
     """Service is split into inference and injected delay, so nothing counts twice; unknown phases are left out."""
     means = {"group": 0.5, "encode": None, "queue": 1.0, "service": 3.0, "injected": 2.0}
     assert split(means) == {"group": 0.5, "queue": 1.0, "inference": 1.0, "injected": 2.0}
+
+
+NO_PHASES = ("group", "encode", "queue", "service", "injected", "transport", "decode", "hold")
+
+
+def test_answers_without_phases_are_left_out_of_the_bars_in_words(tmp_path):
+    """The plot of phases says how many default answers, which have none, are not in a scheme's bar."""
+    writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": [{"scheme": "default", "variant": "default"}]})
+    for number in range(8):
+        late = {"source": "default", "task": None, **dict.fromkeys(NO_PHASES)} if number % 4 == 3 else {}
+        writer.request(request(scheme="default", number=number, **late))
+        writer.task(task(scheme="default", number=number))
+    writer.cell(cell(scheme="default", requests=8))
+    writer.finish("done")
+    writer.close()
+    one = summarise([load(tmp_path / "run")])
+    words = "".join(ElementTree.fromstring(phases("x", one, looks_in([one]))).itertext())
+    assert "without default answers, which have no phases (25.0 % of those of default)." in words
 
 
 def test_a_scheme_has_the_same_colour_on_every_page():

@@ -83,6 +83,7 @@ def test_less_than_the_least_effect_looks_like_less(tmp_path, base, difference, 
         ({"difference": 0.0, "real": True}, "collage", ", accuracy +0.0 points"),
         ({"difference": -0.2, "real": True}, "collage", ", accuracy -20.0 points"),
         ({"difference": -0.2, "p_holm": 0.07}, "collage", ", accuracy -20.0 points (not significant, p 0.07)"),
+        ({"difference": -0.2, "p_holm": 0.05038}, "collage", ", accuracy -20.0 points (not significant, p 0.0504)"),
     ],
 )
 def test_what_is_said_of_accuracy(tmp_path, base, change, source, said):

@@ -14,7 +14,7 @@ from collagebench.results.records import NO_CLASS
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.accuracy import answers, sample
 from collagebench.statistics.cost import busy_share, cost, goodput, goodput_ci95
-from collagebench.statistics.intervals import slower_share
+from collagebench.statistics.intervals import of_share, slower_share
 from collagebench.statistics.latency import latency
 from collagebench.statistics.timing import dispatch_lag, phase_means
 from collagebench.statistics.warnings import warnings
@@ -274,7 +274,7 @@ def test_what_comes_late_or_never_takes_nothing_from_what_came_in_time(tmp_path)
 
 
 def test_the_interval_of_goodput_is_that_of_the_share_in_time_whatever_the_arrivals(tmp_path):
-    """Goodput's interval is Student's of the runs' shares in time, times the rate of all runs together.
+    """Goodput's interval is that of the runs' shares in time, times the rate of all runs together.
 
     Three runs of 8 requests, of which 5, 6 and 4 are right in time, arrive in 7, 14 and 21 s.
     """
@@ -285,9 +285,9 @@ def test_the_interval_of_goodput_is_that_of_the_share_in_time_whatever_the_arriv
     ]
     requests = written(tmp_path, records).requests
     rate = 24 / (42 + 3 * 0.1)
-    half = 4.302653 * 0.125 / math.sqrt(3) * rate
+    low, high = of_share(0.625, [5 / 8, 6 / 8, 4 / 8], [8, 8, 8], 24)
     assert goodput(requests, 0.1) == pytest.approx(0.625 * rate)
-    assert goodput_ci95(requests, 0.1) == pytest.approx((0.625 * rate - half, 0.625 * rate + half))
+    assert goodput_ci95(requests, 0.1) == pytest.approx((low * rate, high * rate))
     assert goodput_ci95(requests.where(requests["run"] == 0), 0.1) is None
 
 
@@ -302,21 +302,54 @@ def test_where_nothing_is_answered_nothing_is_right_in_time(tmp_path, sampled):
     requests = written(tmp_path, records).requests
     rate = 24 / (3 * 7.1)
     assert goodput(requests, 0.1, sampled) == pytest.approx(2 / 3 * rate)
-    assert goodput_ci95(requests, 0.1, sampled) == (0.0, pytest.approx(rate))
+    low, high = goodput_ci95(requests, 0.1, sampled)
+    assert (0 <= low < 0.02 * rate, 0.98 * rate < high <= rate) == (True, True)
     nothing = requests.where(requests["run"] == 1)
     assert (goodput(nothing, 0.1, sampled), goodput(nothing, None, sampled)) == (0.0, 0.0)
     assert goodput(requests.where(requests["run"] > 2), None, sampled) is None
 
 
 def test_no_goodput_is_above_what_arrived(tmp_path):
-    """The interval of goodput is cut off at 0 and at the rate of arrivals."""
+    """The interval of goodput is between 0 and the rate of arrivals, and has a width even if all runs are perfect."""
+    found = []
+    for name, rights in {"unlike": (4, 2), "perfect": (4, 4), "useless": (0, 0)}.items():
+        records = [
+            request(run=run, number=n, arrival=float(n), latency=0.05, predicted=3 if n < right else 0)
+            for run, right in enumerate(rights)
+            for n in range(4)
+        ]
+        found.append(goodput_ci95(written(tmp_path / name, records).requests, None))
+    assert found == [
+        (pytest.approx(0, abs=0.01), pytest.approx(8 / 6, abs=0.01)),
+        (pytest.approx(0.025 ** (1 / 8) * 8 / 6), pytest.approx(8 / 6)),
+        (0.0, pytest.approx((1 - 0.025 ** (1 / 8)) * 8 / 6)),
+    ]
+
+
+def test_of_sampled_answers_only_the_class_is_unknown(tmp_path):
+    """Whether an answer is in time is known of every request, though only some answers are classified.
+
+    Of eight requests five are in time; of four that are classified three are in time, of which two are right.
+    """
+    fates = [(0.05, 3), (0.05, 3), (0.05, 0), (0.05, None), (0.05, None), (0.5, 3), (0.5, None), (None, None)]
     records = [
-        request(run=run, number=n, arrival=float(n), latency=0.05 if n < right else None)
-        for run, right in enumerate((4, 2))
-        for n in range(4)
+        request(run=run, number=n, arrival=float(n), latency=latency, predicted=predicted)
+        for run in range(2)
+        for n, (latency, predicted) in enumerate(fates)
     ]
     requests = written(tmp_path, records).requests
-    assert goodput_ci95(requests, None) == (0.0, pytest.approx(8 / 6))
+    rate = 16 / (2 * 7.1)
+    assert goodput(requests, 0.1, sampled=True) == pytest.approx(5 / 8 * 2 / 3 * rate)
+    low, high = of_share(5 / 8 * 2 / 3, [5 / 8 * 2 / 3] * 2, [8, 8], 10)  # eight classified answers and two failures
+    assert goodput_ci95(requests, 0.1, sampled=True) == pytest.approx((low * rate, high * rate))
+    late = requests.where((requests["predicted"] < 0) | (requests["latency"] > 0.1))
+    assert goodput(late, 0.1, sampled=True) == pytest.approx(2 / 5 * late_rate(late))  # the late one stands for all
+
+
+def late_rate(requests):
+    """Return the requests per second of two runs, with an SLO of 0.1 s."""
+    arrivals = [requests["arrival"][requests["run"] == run] for run in range(2)]
+    return len(requests) / sum(float(times.max() - times.min()) + 0.1 for times in arrivals)
 
 
 def test_goodput_is_unknown_where_classes_are(tmp_path):

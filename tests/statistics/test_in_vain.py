@@ -15,15 +15,15 @@ LOST = {"outcome": "dropped", "queue": 1.0, "service": 2.0, "wanted_s": 2.0, "as
 """A task that takes three seconds at its worker and whose reply is lost."""
 
 
-def run_of(directory: Path, *tasks: dict[str, object], latency: float | None = 100.0) -> Run:
-    """Return a run of two requests at 0 s: the first has these tasks and this latency, the second one task."""
+def run_of(directory: Path, *tasks: dict[str, object], latency: float | None = 100.0, last: float = 0.0) -> Run:
+    """Return a run of two requests, at 0 and `last` s: the first has these tasks and this latency, the second one."""
     schemes = [{"scheme": "tied", "variant": "tied", "allotment": {"single": 10}, "options": {}}]
     writer = RunWriter(directory, {**HEADER, "config": {**HEADER["config"], "deadline": 10.0}, "schemes": schemes})
     writer.request(request("tied", number=0, arrival=0.0, latency=latency, task=0))
-    writer.request(request("tied", number=1, arrival=0.0, task=9))
+    writer.request(request("tied", number=1, arrival=last, task=9))
     for number, facts in enumerate(tasks):
         writer.task(task("tied", number=number, **{"requests": "0", **facts}))
-    writer.task(task("tied", number=9, requests="1", sent=0.0, ended=0.01))
+    writer.task(task("tied", number=9, requests="1", sent=last, ended=last + 0.01))
     ends = [float(str(facts["ended"])) for facts in tasks]
     writer.cell(cell("tied", requests=2, duration=max(*ends, latency or 0.01)))
     writer.finish("done")
@@ -87,6 +87,20 @@ def test_what_is_sent_again_when_all_have_arrived_is_a_load_that_nobody_met(tmp_
     never = run_of(tmp_path / "never", lost, latency=None)
     assert [sent_again(run) for run in (copied, never)] == [(0, 0), (0, 0)]
     assert not any("sent again" in note for run in (copied, never) for note in warnings(run))
+
+
+def test_what_was_also_sent_again_before_the_last_arrival_was_a_load(tmp_path: Path) -> None:
+    """A request that was sent again both before and after the last arrival is not counted as sent only after it."""
+    lost = {"sent": 0.0, "ended": 0.5, **LOST}
+    twice = run_of(
+        tmp_path / "twice",
+        lost,
+        {**lost, "sent": 0.5, "ended": 10.0, "attempt": 1},
+        {"sent": 10.0, "ended": 12.0, "attempt": 2},
+        latency=12.0,
+        last=5.0,
+    )
+    assert sent_again(twice) == (1, 0)
 
 
 def test_nothing_lost_nothing_in_vain(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from collagebench.statistics.intervals import (
     Z95,
-    around,
     around_ratio,
     half_width,
     of_ratio,
+    of_share,
     slower_share,
     wilson,
 )
@@ -29,15 +29,6 @@ def test_half_width_of_known_runs():
 def test_no_interval_without_scatter(by_run):
     """Fewer than two runs, or a run with an infinite quantile, give no interval."""
     assert half_width(by_run) is None
-    assert around(1.0, by_run) is None
-
-
-def test_interval_is_centred_on_the_pooled_quantile_and_above_zero():
-    """The interval is centred on the pooled quantile, not on the mean of the runs, and is cut off at 0."""
-    low, high = around(10.0, [1.0, 2.0, 3.0])
-    assert (low + high) / 2 == pytest.approx(10.0)
-    assert around(0.1, [1.0, 2.0, 3.0])[0] == 0.0
-    assert around(math.inf, [1.0, 2.0]) is None
 
 
 def test_interval_of_a_ratio_is_symmetric_in_its_logarithm():
@@ -64,14 +55,27 @@ def test_no_interval_of_a_ratio_without_scatter():
 
 
 def test_interval_covers_what_it_promises():
-    """Of 400 experiments of 10 runs with random effects, 92 to 98 % have an interval that covers the true median."""
+    """Of 400 experiments of 10 runs whose shares vary, 92 to 98 % have an interval that covers the true share."""
     rng = np.random.default_rng(2)
     covered = 0
     for _ in range(400):
-        runs = rng.normal(1.0, 0.1, size=(10, 1)) + rng.normal(0, 0.2, size=(10, 101))
-        low, high = around(float(np.median(runs)), np.median(runs, axis=1).tolist())
-        covered += low <= 1.0 <= high
+        right = rng.binomial(100, rng.beta(24, 6, 10)) / 100
+        low, high = of_share(float(right.mean()), right.tolist(), [100] * 10, 1000)
+        covered += low <= 0.8 <= high
     assert 0.92 <= covered / 400 <= 0.98
+
+
+@pytest.mark.parametrize("most", [50, 600])
+def test_a_share_is_not_known_better_than_from_as_many_requests_as_are_known(most):
+    """If all runs have one share, the limits are those of Clopper and Pearson for `most` requests, up to 0 and 1."""
+    runs, sizes = [0.9, 0.9, 0.9], [200] * 3
+    low, high = of_share(0.9, runs, sizes, most)
+    right = round(0.9 * most)
+    assert at_least(right, most, low) == pytest.approx(0.025, rel=1e-6)
+    assert 1 - at_least(right + 1, most, high) == pytest.approx(0.025, rel=1e-6)
+    assert of_share(1.0, [1.0] * 3, sizes, most) == (pytest.approx(0.025 ** (1 / most)), 1.0)
+    assert of_share(0.0, [0.0] * 3, sizes, most) == (0.0, pytest.approx(1 - 0.025 ** (1 / most)))
+    assert of_share(0.9, [0.9], [200], most) is None
 
 
 def at_least(successes, trials, share):

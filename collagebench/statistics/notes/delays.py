@@ -42,7 +42,8 @@ def just_in_time(run: Run, variant: str) -> list[str]:
                 f"--deadline of {deadline:g} s; the value is in seconds."
             )
         elif delay and simulated and name != HOLD:
-            share = float((((1 - JUST) * delay < latency) & (latency <= delay * (1 + 1e-6))).mean())
+            just = ((1 - JUST) * delay < latency) & (latency <= delay * (1 + 1e-6))
+            share = float(just.sum() / (~requests["warmup"] & ~np.isnan(requests["latency"])).sum())
             if share > MANY:
                 found.append(
                     f"{variant}: {100 * share:.0f} % of its answers arrive just before its --{option(name)} of "

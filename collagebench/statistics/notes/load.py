@@ -8,7 +8,7 @@ import numpy as np
 
 from collagebench.results.reader import Run
 from collagebench.statistics.in_vain import sent_again
-from collagebench.statistics.intervals import Z95
+from collagebench.statistics.intervals import half_width
 from collagebench.statistics.quantiles import requests_needed
 from collagebench.statistics.strain import BUSY, NEARLY, strained
 from collagebench.stragglers.causes import NATURAL
@@ -17,7 +17,7 @@ UNSEEN = 0.05
 """If more than this share of the requests is sent again after the last arrival, the load before that was too low."""
 LOAD = 0.1
 """The share by which the mean service time may differ from the expected one."""
-UNEVEN = 0.12
+UNEVEN = 0.14
 """If the mean gap between arrivals is known only to this share of it (1.96 standard errors over runs), the runs met too
 few bursts."""
 
@@ -82,8 +82,8 @@ def few_bursts(run: Run) -> list[str]:
 
     Then the load is uneven over runs, and a p99 is that of the few runs with the worst bursts. With a log in periods of
     two seconds, one in five of which was five times as busy as the others, 86 to 92 % of the intervals of p99 held the
-    true value instead of 95 where the mean load of ten runs was known to a sixth, and 93 to 94 % where it was known to
-    a twelfth. With `bursts` it was 90 to 95 % where it was known to a seventh (benchmarks/coverage.py). Poisson
+    true value instead of 95 where the mean load of ten runs was known to a fifth, and 93 to 94 % where it was known to
+    a tenth. With `bursts` it was 90 to 95 % where it was known to a sixth (benchmarks/coverage.py). Poisson
     arrivals are even enough from some 300 requests on; fewer than `requests_needed` have a note of their own.
     """
     met = next((mine for variant in run.variants if len((mine := run.of(variant)).cells)), None)
@@ -96,7 +96,7 @@ def few_bursts(run: Run) -> list[str]:
         arrivals = requests["arrival"][requests["run"] == number]
         gaps.append(float(np.ptp(arrivals)) / max(len(arrivals) - 1, 1))
     mean = float(np.mean(gaps))
-    error = Z95 * float(np.std(gaps, ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
+    error = half_width(gaps) or 0.0
     if error <= UNEVEN * mean:
         return []
     cause = "the runs met so few bursts that their mean load"

@@ -74,7 +74,10 @@ def sampled(run: Run) -> list[str]:
         return []
     if few == 0:
         return ["no answer was classified (--accuracy none), so accuracy is unknown."]
-    return [f"accuracy is that of {few:,} answers of each run, drawn at random: use --accuracy all for all of them."]
+    return [
+        f"accuracy is that of {few:,} answers of each run, drawn at random, of which those of the warm-up do not "
+        "count: use --accuracy all for all answers."
+    ]
 
 
 def few_fleets(stragglers: Mapping[str, Any], workers: int, runs: int) -> bool:
