@@ -132,7 +132,11 @@ def schemes_table(one: Object, looks: Looks) -> Markup:
     """Return the table of what each scheme does, with its settings and workers."""
     rows = []
     for scheme in one["schemes"]:
-        given = [f"--{option(name)} {_value(value)}" for name, value in scheme["settings"].items()]
+        own = scheme["scheme"] not in DOES  # a scheme of the user's own has no options on the command line
+        given = [
+            f"{option(name)} = {_value(value)}" if own else f"--{option(name)} {_value(value)}"
+            for name, value in scheme["settings"].items()
+        ]
         workers = [f"{count} {role}" for role, count in (scheme["allotment"] or {}).items()]
         rows.append(
             tag(

@@ -59,7 +59,10 @@ def _unfinished(run: Run) -> list[str]:
     if status == "done":
         return []
     if status == "failed":
-        why = run.header.get("error", "no reason was recorded")
+        why = str(run.header.get("error", "no reason was recorded"))
+        own = any(":" in str(facts.get("scheme")) for facts in run.header.get("schemes", []))
+        if own and "the scheme " in why:
+            return [f"the run failed ({why}): fix that and run it again, since no run goes on with a changed scheme"]
         return [f"the run failed ({why}): fix that, then continue with --resume, or run it again"]
     if status == "interrupted":
         return [

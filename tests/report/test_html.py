@@ -134,11 +134,24 @@ def test_page_of_a_hundred_thousand_requests_is_small(tmp_path):
 
 
 def test_a_scheme_of_somebody_elses_is_described_in_its_own_words(tmp_path):
-    """A user's own scheme is described by the text in the run's header; an older run without it shows none."""
+    """A user's own scheme is described by the text in the run's header, with its settings as in a profile.
+
+    An older run without the text shows none.
+    """
     latencies = {"none": [[0.01] * 20], "mine": [[0.02] * 20]}
-    told = [{"variant": "mine", "scheme": "mine:Mine", "about": "Two tasks in quiet times."}]
-    text = made(make_run(tmp_path / "run", latencies, header={"schemes": told}))
+    told = [
+        {
+            "variant": "mine",
+            "scheme": "mine:Mine",
+            "about": "Two tasks in quiet times.",
+            "settings": {"quiet_below": 3},
+        },
+        {"variant": "hedge", "scheme": "hedge", "settings": {"hedge_delay": 0.5}},
+    ]
+    text = made(make_run(tmp_path / "run", {**latencies, "hedge": latencies["none"]}, header={"schemes": told}))
     assert "Two tasks in quiet times." in text
+    assert "<code>quiet-below = 3</code>" in text
+    assert "<code>--hedge-delay 0.5</code>" in text
     assert "quiet times" not in made(make_run(tmp_path / "old", latencies))
 
 

@@ -117,6 +117,22 @@ def test_unfinished_run(tmp_path, status, facts, words):
     assert words in reason
 
 
+def test_a_run_that_a_scheme_of_ones_own_ended_is_not_continued(tmp_path):
+    """A run that failed by a fault of the user's scheme is run again; one that failed otherwise may be continued."""
+    schemes = [{"scheme": name, "variant": "none", "allotment": {"single": 10}} for name in ("quiet:Quiet", "none")]
+    for place, (scheme, why, resumed) in enumerate(
+        [(0, "the scheme Quiet answered request 7 twice", False), (0, "no space", True), (1, "the scheme X", True)]
+    ):
+        change_header(
+            make_run(tmp_path / str(place), {"none": [[0.02] * 10]}),
+            status="failed",
+            error=why,
+            schemes=[schemes[scheme]],
+        )
+        (reason,) = judge(load(tmp_path / str(place)))
+        assert (why in reason, "--resume" in reason) == (True, resumed)
+
+
 def test_nothing_complete(tmp_path):
     """A run without a complete cell is INVALID."""
     (reason,) = judge(load(make_run(tmp_path / "run", {"none": []})))
