@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collagebench import zoo
 from collagebench.config import Config
@@ -116,10 +117,13 @@ class Plan:
         return [self.variants[place] for place in places]
 
 
-def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) -> Plan:
+def make_plan(
+    config: Config, measured: Mapping[tuple[str, int], float] = {}, pixels: NDArray[np.uint8] | None = None
+) -> Plan:
     """Resolve a config.
 
-    `measured` are the seconds of one inference, by model name and batch size, that need not be measured again.
+    `measured` are the seconds of one inference, by model name and batch size, that need not be measured again. `pixels`
+    are those of `Plan.images`, if another process has already read them.
 
     Raises:
         UsageError: an option has a wrong value, or options contradict each other.
@@ -166,7 +170,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         2 * median_service,
         rate,
         workloads,
-        Images(needed, dataset.load(needed)),
+        Images(needed, dataset.load(needed) if pixels is None else pixels),
         tuple(filter(None, doubts)),
     )
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collagebench.config import Config
 from collagebench.engine import experiment, in_virtual_time
@@ -28,10 +30,13 @@ from collagebench.results.writer import RunWriter
 from collagebench.study.points import Counted, counters_of
 from collagebench.study.pool import open_pool
 
-WORTH = 50_000
+WORTH = 100_000
 """Requests of all cells together, from which several processes are sooner done than one, as each has to begin."""
 CLASSIFIED_AT_ONCE = 256
 """Images that are classified from one report of progress to the next."""
+
+IMAGES = "images.npy"
+"""The images of all runs, uint8 [n, height, width, 3], beside the parts."""
 
 Compute = tuple[tuple[tuple[str, int], float], ...]
 """Model name, batch size and seconds of one inference."""
@@ -85,6 +90,9 @@ def _run_cells(
     compute, threads = tuple(plan.compute.items()), max(1, cores() // jobs)
     progress.stage(f"{len(cells)} cells, {jobs} at a time")
     shutil.rmtree(directory / PARTS, ignore_errors=True)  # of a process that was killed
+    with suppress(OSError):  # without room for it, each process reads the images itself
+        (directory / PARTS).mkdir()
+        np.save(directory / PARTS / IMAGES, plan.images.pixels)
     work = {
         name: (number, plan.config, compute, threads, directory, place, run, variant.name)
         for number, (name, (place, run, variant)) in enumerate(zip(names, cells, strict=True))
@@ -122,7 +130,7 @@ def _simulate_cell(
 ) -> Found:
     """Simulate one cell, the one with index `number`, and write its records into a part of the run directory."""
     began = time.perf_counter()
-    plan, evaluator = _planned(config, compute, threads)
+    plan, evaluator = _planned(config, compute, threads, directory)
     variant = next(variant for variant in plan.variants if variant.name == name)
     progress = _Tallied(number)
     with new_part(directory, place) as part:
@@ -132,9 +140,12 @@ def _simulate_cell(
 
 
 @cache
-def _planned(config: Config, compute: Compute, threads: int) -> tuple[Plan, Evaluator]:
-    """Return what all cells of a process share."""
-    plan = make_plan(config, dict(compute))
+def _planned(config: Config, compute: Compute, threads: int, directory: Path) -> tuple[Plan, Evaluator]:
+    """Return what all cells of a process share; all processes share the images, in memory too."""
+    pixels: NDArray[np.uint8] | None = None
+    with suppress(OSError, ValueError):  # it was not written, or not completely
+        pixels = np.asarray(np.load(directory / PARTS / IMAGES, mmap_mode="r"))
+    plan = make_plan(config, dict(compute), pixels)
     return plan, Evaluator(plan.images, threads)
 
 
