@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import collagebench, descendants, exit_code, finish, said_by, start, wait_for_requests
 from full_disk import small_disk
 from real_processes import SOON, Watched
 
+from collagebench.cli.resolve import resolve
+from collagebench.engine.plan import make_plan
 from collagebench.results.directory import CELLS, HEADER, PARTS, REQUESTS, TASKS
 from collagebench.study import in_parallel
 
@@ -118,3 +122,17 @@ def test_a_small_experiment_starts_no_process(monkeypatch: pytest.MonkeyPatch, t
     assert exit_code("simulate", *OPTIONS, "--out", tmp_path / "large") == 0
     assert begun == [(2,)]
     assert tables(tmp_path / "small") == tables(tmp_path / "large")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_processes_share_the_images(tmp_path: Path, whole: bool) -> None:
+    """A process uses the pixels that the first one has stored; if they are not all there, it reads the images itself."""
+    config = resolve({"schemes": ("none",), "runs": 1, "requests": 20, "compute_time": 0.001})
+    plan = make_plan(config)
+    inverted = 255 - plan.images.pixels
+    (tmp_path / PARTS).mkdir()
+    np.save(tmp_path / PARTS / in_parallel.IMAGES, inverted)
+    if not whole:
+        os.truncate(tmp_path / PARTS / in_parallel.IMAGES, 1000)
+    found, _ = in_parallel._planned(config, tuple(plan.compute.items()), 1, tmp_path)
+    assert np.array_equal(found.images.pixels, inverted if whole else plan.images.pixels)
