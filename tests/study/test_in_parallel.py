@@ -126,7 +126,7 @@ def test_a_small_experiment_starts_no_process(monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_processes_share_the_images(tmp_path: Path, whole: bool) -> None:
-    """A process uses the pixels that the first one has stored; if they are not all there, it reads the images itself."""
+    """A process uses the pixels that the first has stored; if they are not all there, it reads the images itself."""
     config = resolve({"schemes": ("none",), "runs": 1, "requests": 20, "compute_time": 0.001})
     plan = make_plan(config)
     inverted = 255 - plan.images.pixels
