@@ -23,6 +23,7 @@ def command(**options: Any) -> int:
     models classify the images that were answered.
 
     Several values separated by commas, as in --utilisation 0.1,0.3,0.5, make a sweep: one experiment for each value or
-    combination, in parallel, as are the runs of a single large one. Several values of a scheme's option, as in --grid 2,3, make a variant for each.
+    combination, in parallel, as are the runs of a single large one. Several values of a scheme's option, as in --grid
+    2,3, make a variant for each.
     """
     return conduct("simulate", options)

@@ -90,9 +90,11 @@ def _run_cells(
     compute, threads = tuple(plan.compute.items()), max(1, cores() // jobs)
     progress.stage(f"{len(cells)} cells, {jobs} at a time")
     shutil.rmtree(directory / PARTS, ignore_errors=True)  # of a process that was killed
-    with suppress(OSError):  # without room for it, each process reads the images itself
+    try:
         (directory / PARTS).mkdir()
         np.save(directory / PARTS / IMAGES, plan.images.pixels)
+    except OSError:  # no room for it, so each process reads the images itself
+        (directory / PARTS / IMAGES).unlink(missing_ok=True)
     work = {
         name: (number, plan.config, compute, threads, directory, place, run, variant.name)
         for number, (name, (place, run, variant)) in enumerate(zip(names, cells, strict=True))
