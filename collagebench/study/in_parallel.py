@@ -94,7 +94,8 @@ def _run_cells(
         (directory / PARTS).mkdir()
         np.save(directory / PARTS / IMAGES, plan.images.pixels)
     except OSError:  # no room for it, so each process reads the images itself
-        (directory / PARTS / IMAGES).unlink(missing_ok=True)
+        with suppress(OSError):
+            (directory / PARTS / IMAGES).unlink()
     work = {
         name: (number, plan.config, compute, threads, directory, place, run, variant.name)
         for number, (name, (place, run, variant)) in enumerate(zip(names, cells, strict=True))
