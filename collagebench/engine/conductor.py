@@ -17,7 +17,7 @@ import numpy as np
 
 from collagebench.engine.router import Job, Router
 from collagebench.engine.rules import SHARES, Rules, malformed
-from collagebench.schemes.faults import brief
+from collagebench.schemes.faults import brief, value_of, waits_of
 from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
 
 ROUNDS = 1000
@@ -212,14 +212,14 @@ class Conductor:
         deadline of a task, or for its `waits`. The limit is needed because a scheme could wake itself forever. It is
         infinite while the deadline of a job with a lost reply has not passed.
         """
-        return math.inf if self.dropped_jobs else self.quiet_since + max(self.scheme.deadline, self.scheme.waits)
+        return math.inf if self.dropped_jobs else self.quiet_since + max(self.scheme.deadline, waits_of(self.scheme))
 
     def close(self) -> None:
         """End the cell, when no worker has a job and no event will come; all open requests fail.
 
         They fail as refused if the scheme kept them for an idle worker of a role of which no worker is left.
         """
-        role = self.scheme.idle_role
+        role = value_of(self.scheme, "idle_role")
         reason = "unanswered" if role is None or self.router.serves(role) else "refused"
         for request in self.open.values():
             self._listener.failed(request, reason)
@@ -241,7 +241,7 @@ class Conductor:
                     if not job.given_up:
                         todo += self._rules.told(self.scheme.begun, job.task, now)
                 if not todo:
-                    role = self.scheme.idle_role
+                    role = value_of(self.scheme, "idle_role")
                     if role is None or not self.router.idle(role):
                         break
                     asked += 1
@@ -369,7 +369,7 @@ class Conductor:
     def _begin(self, job: Job, now: float) -> None:
         job.begun = now
         self._transport.begin(job)
-        if self.scheme.wants_begun:
+        if value_of(self.scheme, "wants_begun"):
             self._begun.append(job)
 
     def _release(self, job: Job, now: float) -> None:

@@ -293,9 +293,12 @@ class LiveCell:
             return
         try:
             call()
+            self._end_if_over()
         except Exception as error:
             self._fail(error)
-            return
+
+    def _end_if_over(self) -> None:
+        """End the cell if nothing more can happen; look again later if only the scheme may still do something."""
         if self._more_to_come or self.conductor.router.in_hand:
             return
         overdue = self.conductor.overdue()

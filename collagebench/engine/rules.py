@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from collagebench.engine.router import Job
 from collagebench.errors import CollagebenchError
 from collagebench.results.checks import MOST, SOURCES
-from collagebench.schemes.faults import breach, brief, failure, named
+from collagebench.schemes.faults import breach, brief, failure, named, value_of
 from collagebench.schemes.protocol import Action, Answer, Fail, Judge, Request, Scheme, Send, Task
 
 FURTHER = 1000
@@ -197,7 +197,7 @@ class Rules:
 
     def see_question(self, judge: Judge, jobs: Sequence[Job]) -> None:
         """Check that a Judge names replies that can be judged; `jobs` are those of its tasks."""
-        judges = self._scheme.judges
+        judges = value_of(self._scheme, "judges")
         if not jobs or any(job.replied is None or job.task.role != judges for job in jobs):
             raise self.fault(
                 f"asked how certain an answer to request {judge.request.id} is, but not about replies of its role "

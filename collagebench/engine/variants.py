@@ -12,7 +12,7 @@ from collagebench.engine.fitted import resolve_fits
 from collagebench.errors import UsageError
 from collagebench.results.checks import MOST
 from collagebench.schemes import make
-from collagebench.schemes.faults import ask, breach, brief
+from collagebench.schemes.faults import ask, breach, brief, value_of, waits_of
 from collagebench.schemes.protocol import Scheme
 from collagebench.workload.dataset import Dataset, open_dataset
 
@@ -85,14 +85,18 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
 
 
 def allotment_of(scheme: Scheme, workers: int) -> Mapping[str, int]:
-    """Return how many workers serve each role of a scheme; check the counts, and its `idle_role` and `judges`."""
+    """Return how many workers serve each role of a scheme; check the counts, and its attributes."""
     found: Any = ask(scheme, scheme.allot, workers)
     counts = isinstance(found, Mapping) and all(type(count) is int and count >= 0 for count in found.values())
     if not counts or not found:
         raise breach(scheme, f"allots {brief(found)}: it must say how many workers serve each role", scheme.allot)
     for name in ("idle_role", "judges"):
-        if (role := getattr(scheme, name)) is not None and role not in found:
-            raise breach(scheme, f"has {role!r} for its {name}, but asked for no such worker in allot", scheme.allot)
+        if (role := value_of(scheme, name)) is not None and not (isinstance(role, str) and role in found):
+            raise breach(
+                scheme, f"has {brief(role)} for its {name}, but asked for no such worker in allot", scheme.allot
+            )
+    value_of(scheme, "wants_begun")
+    waits_of(scheme)
     allotment: Mapping[str, int] = found
     return allotment
 

@@ -5,6 +5,7 @@ The author of the scheme reads the message and can fix the scheme, so it never c
 
 from __future__ import annotations
 
+import math
 import reprlib
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from collagebench.errors import CollagebenchError, UsageError
+from collagebench.kinds import FINITE
 
 Result = TypeVar("Result")
 _SHORT = reprlib.Repr()
@@ -44,6 +46,33 @@ def ask(scheme: object, hook: Callable[..., Result], *what: Any) -> Result:
         raise
     except (Exception, SystemExit) as error:
         raise failure(named(scheme), f"in {hook.__name__}", error) from error
+
+
+def value_of(scheme: object, name: str) -> Any:
+    """Return an attribute of a scheme, which may be a property.
+
+    Raises:
+        CollagebenchError: the property failed; the message says where.
+    """
+    try:
+        return getattr(scheme, name)
+    except (Exception, SystemExit) as error:
+        raise failure(named(scheme), f"when its `{name}` was asked for", error) from error
+
+
+def waits_of(scheme: object) -> float:
+    """Return the `waits` of a scheme, in seconds.
+
+    Raises:
+        UsageError: it is not a number from 0 up.
+        CollagebenchError: it is a property that failed.
+    """
+    found = value_of(scheme, "waits")
+    if not isinstance(found, (int, float)) or isinstance(found, bool) or not found >= 0:
+        raise UsageError(
+            f"{named(scheme)} has {brief(found)} for its `waits`: it must be a number of seconds from 0 up, or infinity"
+        )
+    return float(found) if found <= FINITE else math.inf
 
 
 def failure(scheme: str, when: str, error: BaseException) -> CollagebenchError:

@@ -6,6 +6,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Collection, Hashable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from collagebench import schemes
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
+from collagebench.engine.variants import allotment_of
 from collagebench.errors import CollagebenchError, UsageError
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
@@ -410,6 +412,77 @@ def test_a_scheme_that_only_waits_has_an_end(
     )  # fmt: skip
     engine(config, tmp_path / "run", Progress())
     assert any("neither answered nor given up" in reason for reason in judge(load(tmp_path / "run")))
+
+
+@pytest.mark.parametrize("waits", [None, "long", math.nan, -1.0, True, 10**400, math.inf], ids=repr)
+def test_what_is_no_time_to_wait_is_refused_before_anything_runs(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, waits: Any
+) -> None:
+    """A scheme's `waits` must be a number of seconds from 0 up, or infinity; anything else is refused with its name."""
+    add(type("Mine", (NoRedundancy,), {"waits": waits}))
+    if isinstance(waits, (int, float)) and waits > 1:
+        assert not simulated(tmp_path / "run")["failed"]
+        return
+    with pytest.raises(UsageError, match=rf"^the scheme Mine has {waits!r} for its `waits`: it must be a number of"):
+        simulated(tmp_path / "run")
+    assert not (tmp_path / "run" / "requests.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("engine", "compute"),
+    [pytest.param(experiment.run, "emulated", marks=pytest.mark.processes), (experiment.simulate, "emulated")],
+    ids=["live", "simulated"],
+)
+def test_a_time_to_wait_that_becomes_none_ends_the_run(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, engine: Callable[..., object], compute: Any
+) -> None:
+    """A scheme whose `waits` is spoilt by an event is stopped with its name when the engine needs it, and no run hangs.
+
+    Its last request is open and no worker has a task then, but a wake is pending.
+    """
+
+    class Spoilt(NoRedundancy):
+        def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+            self.waits = None  # type: ignore[assignment]
+            return [Wake("x", now + 0.1)]
+
+    add(Spoilt)
+    config = Config(
+        schemes=(SchemeConfig("mine", "mine"),), workers=2, runs=1, requests=10, time_scale=0.05, compute=compute
+    )
+    with pytest.raises(UsageError, match=r"^the scheme Spoilt has None for its `waits`"):
+        engine(config, tmp_path / "run", Progress())
+
+
+@pytest.mark.parametrize("name", ["idle_role", "judges", "waits", "wants_begun"])
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
+def test_an_attribute_that_fails_is_said_with_its_line(
+    add: Callable[[type[Scheme]], None], name: str, late: bool
+) -> None:
+    """An attribute may be a property; if it fails, at the start or in a run, that is an error of the scheme."""
+
+    class Mine(NoRedundancy):
+        judges = "single"
+        works = late
+
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            self.works = False
+            return super().arrived(request, now)
+
+        def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+            return [Judge(task.requests[0], (task,)), Wake("x", now + 1.0)]
+
+    def asked(scheme: Mine) -> Any:
+        if not scheme.works:
+            raise KeyError("mine")
+        return getattr(Scheme, name)
+
+    setattr(Mine, name, property(asked))
+    add(Mine)
+    sentence = rf"^the scheme Mine failed when its `{name}` was asked for: KeyError: 'mine' \(test_of_others.py, line"
+    run = partial(simulate, "mine", {}, 2, [0.0], slow) if late else partial(allotment_of, schemes.make("mine", {}), 2)
+    with pytest.raises(CollagebenchError, match=sentence):
+        run()
 
 
 @pytest.mark.parametrize("at", [10**400, -(10**400)], ids=["large", "small"])
