@@ -139,7 +139,7 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
         made = class_of(name)(**options)
     except CollagebenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failure(f"the scheme {name}", "when it was made", error) from error
     if not isinstance(made, Scheme):
         raise UsageError(f"{name} returned {made!r}, not a scheme")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import sys
 from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import partial
 from pathlib import Path
@@ -545,6 +546,18 @@ def test_an_error_inside_a_scheme_is_said_with_its_name_and_line(
         simulate("mine", {}, 2, [0.0], slow)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("hook", ["__init__", "allot", "arrived"])
+def test_a_scheme_cannot_end_the_command(add: Callable[[type[Scheme]], None], tmp_path: Path, hook: str) -> None:
+    """`sys.exit` in any method of a scheme is an error of the scheme, and not the end of the command without a word."""
+
+    def leaves(*what: Any) -> None:
+        sys.exit(3)
+
+    add(type("Mine", (NoRedundancy,), {hook: leaves}))
+    with pytest.raises(CollagebenchError, match=r"^the scheme \w+ failed .*: SystemExit: 3 \(test_of_others.py, line"):
+        simulated(tmp_path / "run")
 
 
 def test_where_an_error_came_from_is_shown_to_who_asks(
