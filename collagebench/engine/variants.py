@@ -9,10 +9,11 @@ from typing import Any
 from collagebench import zoo
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine.fitted import resolve_fits
-from collagebench.errors import UsageError
+from collagebench.errors import ModelError, UsageError, nearest
+from collagebench.models.architecture import ROLES
 from collagebench.results.checks import MOST
 from collagebench.schemes import make
-from collagebench.schemes.faults import ask, breach, brief, value_of, waits_of
+from collagebench.schemes.faults import ask, breach, brief, is_own, named, place, value_of, waits_of
 from collagebench.schemes.protocol import Scheme
 from collagebench.workload.dataset import Dataset, open_dataset
 
@@ -85,20 +86,18 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
 
 
 def allotment_of(scheme: Scheme, workers: int) -> Mapping[str, int]:
-    """Return how many workers serve each role of a scheme; check the counts, and its attributes."""
+    """Return how many workers serve each role of a scheme that has any; check the counts, and its attributes."""
     found: Any = ask(scheme, scheme.allot, workers)
     counts = isinstance(found, Mapping) and all(type(count) is int and count >= 0 for count in found.values())
-    if not counts or not found:
+    if not counts or not any(found.values()):
         raise breach(scheme, f"allots {brief(found)}: it must say how many workers serve each role", scheme.allot)
+    allotted: Mapping[str, int] = {role: count for role, count in found.items() if count}
     for name in ("idle_role", "judges"):
-        if (role := value_of(scheme, name)) is not None and not (isinstance(role, str) and role in found):
-            raise breach(
-                scheme, f"has {brief(role)} for its {name}, but asked for no such worker in allot", scheme.allot
-            )
+        if (role := value_of(scheme, name)) is not None and not (isinstance(role, str) and role in allotted):
+            raise breach(scheme, f"has {brief(role)} for its {name}, but asked for no such worker in allot", None)
     value_of(scheme, "wants_begun")
     waits_of(scheme)
-    allotment: Mapping[str, int] = found
-    return allotment
+    return allotted
 
 
 def models_of(
@@ -108,15 +107,38 @@ def models_of(
 
     Raises:
         ModelError: there is none for a role.
+        UsageError: no model can have a role, or a trait that the scheme needs.
     """
-    traits = {"precision": precision} if precision else {}
-    return {role: zoo.find(fitting, role, **_needs_of(scheme, role), **traits) for role in roles}
+    found = {}
+    for role in roles:
+        if role not in ROLES:
+            raise breach(
+                scheme, f"asks for {brief(role)} workers, but models have the roles {', '.join(ROLES)}", scheme.allot
+            )
+        traits = {"precision": precision} if precision else {}
+        traits.update(_needs_of(scheme, role))
+        if not is_own(type(scheme)):
+            found[role] = zoo.find(fitting, role, **traits)
+            continue
+        try:
+            found[role] = zoo.find(fitting, role, grid_option=False, **traits)
+        except ModelError as error:
+            where = place(type(scheme), scheme.needs)
+            raise ModelError(
+                f"{named(scheme)} has no model for its {role} workers{where}: {error}, or let its `needs` ask for a "
+                "model that is there"
+            ) from None
+    return found
 
 
 def _needs_of(scheme: Scheme, role: str) -> Mapping[str, Any]:
-    """Return the traits that a scheme needs in the model of a role; check that they are a mapping."""
+    """Return the traits that a scheme needs in the model of a role; check that models have such traits."""
     found: Any = ask(scheme, scheme.needs, role)
     if not isinstance(found, Mapping):
         raise breach(scheme, f"needs {brief(found)} of role {role!r}: it must be a mapping", scheme.needs)
+    for trait in found:
+        if trait not in zoo.TRAITS:
+            known = nearest(str(trait), zoo.TRAITS, "its traits are")
+            raise breach(scheme, f"needs {brief(trait)} of role {role!r}, which no model has{known}", scheme.needs)
     needed: Mapping[str, Any] = found
     return needed

@@ -5,6 +5,7 @@ The author of the scheme reads the message and can fix the scheme, so it never c
 
 from __future__ import annotations
 
+import inspect
 import math
 import reprlib
 import traceback
@@ -16,6 +17,8 @@ from collagebench.errors import CollagebenchError, UsageError
 from collagebench.kinds import FINITE
 
 Result = TypeVar("Result")
+PACKAGE = __name__.partition(".")[0]
+PROTOCOL = Path(__file__).with_name("protocol.py")
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 60
 _SHORT.maxlist = 2
@@ -27,11 +30,29 @@ def breach(scheme: object, what: str, hook: Callable[..., Any] | None) -> UsageE
     Args:
         scheme: the subject of the message.
         what: the rest of the sentence, such as "answered request 7 twice".
-        hook: the method of the scheme that broke the rule; None if there is none.
+        hook: the method of the scheme that broke the rule; None if there is none. See `place`.
+    """
+    return UsageError(f"{named(scheme)} {what}{place(type(scheme), hook)}")
+
+
+def place(made_by: type, hook: Callable[..., Any] | None) -> str:
+    """Return the end of a message: where the method `hook` of a class of schemes is, in parentheses.
+
+    It is where the class is if there is no such method, or if it is that of the base class of all schemes.
     """
     code = getattr(hook, "__code__", None)
-    place = f" ({Path(code.co_filename).name}, line {code.co_firstlineno}, in {code.co_name})" if code else ""
-    return UsageError(f"{named(scheme)} {what}{place}")
+    file = Path(code.co_filename) if code else None
+    if code and file and file != PROTOCOL and file.name[0] != "<":  # as of a constructor that @dataclass generated
+        return f" ({file.name}, line {code.co_firstlineno}, in {code.co_name})"
+    try:
+        return f" ({Path(inspect.getfile(made_by)).name}, line {inspect.getsourcelines(made_by)[1]})"
+    except (OSError, TypeError):  # its file is not there any more, or it was made by other means than a statement
+        return ""
+
+
+def is_own(made_by: type) -> bool:
+    """Return whether a class of schemes is a user's own, and not one of this package."""
+    return made_by.__module__.partition(".")[0] != PACKAGE
 
 
 def ask(scheme: object, hook: Callable[..., Result], *what: Any) -> Result:

@@ -25,11 +25,13 @@ from collagebench.errors import ModelError, OutputError
 from collagebench.kinds import read_json
 from collagebench.ordinary import ordinary
 from collagebench.whole import write_whole
-from collagebench.zoo.advice import how_to_make, unknown_classes
+from collagebench.zoo.advice import how_to_make, other_grids, unknown_classes
 from collagebench.zoo.checks import REMEDY, SCHEMA, check_manifest
 
 SHIPPED = Path(__file__).parent
 MANIFEST = "manifest.json"
+TRAITS = ("grid", "head", "k", "code", "precision", "dataset", "name")
+"""Fields of a model that a scheme may ask for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,11 +162,11 @@ def save(models: Iterable[Model], directory: Path) -> None:
         raise OutputError(f"{path} cannot be written ({error.strerror}); make room there") from None
 
 
-def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
+def find(models: Iterable[Model], role: str, *, grid_option: bool = True, **traits: Any) -> Model:
     """Return the one model that has this role and these traits, such as `grid=3` or `k=2, code="addition"`.
 
     Of models that differ in precision or head, it is the one in float32, with a grid head, unless the traits ask for
-    another, such as `precision="int8"`.
+    another, such as `precision="int8"`. A message advises another grid if there is an option for it, `grid_option`.
 
     Raises:
         ModelError: there is no such model, or there are several.
@@ -190,8 +192,10 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
             "others into another --out"
         )
     out = models[0].directory if models and models[0].directory != SHIPPED else None
+    others = other_grids(models, traits) if grid_option else ""
     raise ModelError(
-        f"there is no model for {wanted} in {where}; it holds: {names}; {how_to_make(role, traits, models, out)}"
+        f"there is no model for {wanted} in {where}; it holds: {names}; "
+        f"{how_to_make(role, traits, models, out)}{others}"
     )
 
 

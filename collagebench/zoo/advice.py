@@ -36,7 +36,7 @@ def how_to_make(role: str, traits: Mapping[str, Any], models: Sequence[Model], o
     train = ["collagebench train", "single" if role == "coded" else role, *kind, *dataset, *place]
     if role in ("single", "coded"):
         single = ""
-    return f"make one with {single}`{' '.join(train)}` and `{' '.join(export)}`{then}{_other_grids(models, traits)}"
+    return f"make one with {single}`{' '.join(train)}` and `{' '.join(export)}`{then}"
 
 
 def _images(models: Sequence[Model], traits: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -56,7 +56,7 @@ def _images(models: Sequence[Model], traits: Mapping[str, Any]) -> tuple[list[st
     return ["--dataset imagefolder", *data, *called, *(f"--size {side}" for side in sides if len(sides) == 1)], data
 
 
-def _other_grids(models: Sequence[Model], traits: Mapping[str, Any]) -> str:
+def other_grids(models: Sequence[Model], traits: Mapping[str, Any]) -> str:
     """Return the advice to use a collage that differs from the missing one only in its grid, if there is one."""
     if "grid" not in traits:
         return ""

@@ -22,7 +22,7 @@ from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.variants import allotment_of
-from collagebench.errors import CollagebenchError, UsageError
+from collagebench.errors import CollagebenchError, ModelError, UsageError
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.schemes.plain import NoRedundancy
@@ -366,6 +366,89 @@ def test_what_is_no_input_and_no_answer_is_said(
     add(Mine)
     with pytest.raises(UsageError, match=rf"^the scheme Mine {sentence}.*\(test_of_others.py, line \d+"):
         simulated(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("counts", "needed", "sentence"),
+    [
+        ({"single": 9, "collage": 1}, {"gird": 3}, "needs 'gird' of role 'collage', which no .*; did you mean 'grid'?"),
+        ({"single": 9, "collage": 1}, {"role": "single"}, "needs 'role' of role 'collage', .*; its traits are code, "),
+        ({"single": 9, "collage": 1}, {3: 3}, "needs 3 of role 'collage', which no model has; its traits are code, "),
+        ({"single": 9, "magic": 1}, {}, "asks for 'magic' workers, but models have the roles single, backup, collage"),
+        ({"single": 9, 3: 1}, {}, "asks for 3 workers, but models have the roles single, backup, collage, parity"),
+    ],
+    ids=["misspelt", "role", "number", "role of its own", "role that is a number"],
+)
+def test_what_no_model_can_have_is_said_by_name(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, counts: Any, needed: Any, sentence: str
+) -> None:
+    """A role or a trait that no model can have is refused with the scheme's name, its line, and what there is."""
+
+    class Mine(NoRedundancy):
+        def allot(self, workers: int) -> dict[str, int]:
+            return dict(counts)
+
+        def needs(self, role: str) -> Any:
+            return needed if role == "collage" else {}
+
+    add(Mine)
+    with pytest.raises(UsageError, match=rf"^the scheme Mine {sentence}.* \(test_of_others.py, line \d+, in \w+\)$"):
+        simulated(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("role", "needed", "sentence"),
+    [
+        ("collage", {"grid": 8}, "there is no model for collage grid 8 in .*`collagebench train collage --grid 8` and"),
+        ("parity", {}, "holds several models for parity: shapes-parity-k2-addition, "),
+    ],
+)
+def test_a_model_that_is_not_there_is_missed_by_the_scheme_that_needs_it(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, role: str, needed: Any, sentence: str
+) -> None:
+    """The message names a user's scheme and its `needs`, and advises no option that this scheme does not have."""
+
+    class Mine(NoRedundancy):
+        def allot(self, workers: int) -> dict[str, int]:
+            return {"single": workers - 1, role: 1}
+
+        def needs(self, role: str) -> Any:
+            return {} if role == "single" else needed
+
+    add(Mine)
+    with pytest.raises(
+        ModelError,
+        match=rf"^the scheme Mine has no model for its {role} workers \(test_of_others.py, lin"
+        rf"e \d+, in needs\): .*{sentence}.*, or let its `needs` ask for a model that is there$",
+    ) as caught:
+        simulated(tmp_path / "run")
+    assert "use --grid" not in str(caught.value)
+
+
+def test_a_role_without_workers_is_not_there(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task for a role of which a scheme asks for 0 workers is refused, and one may ask for 0 where none is needed."""
+
+    class Unmanned(NoRedundancy):
+        def allot(self, workers: int) -> dict[str, int]:
+            return {"single": workers, "magic": 0}
+
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            return [self._send("magic" if request.id == 149 else "single", (request,))]
+
+    add(Unmanned)
+    with pytest.raises(
+        UsageError, match=r"^the scheme Unmanned sent a task to a 'magic' worker, but asked for none in"
+    ):
+        simulated(tmp_path / "run")
+    monkeypatch.setattr(Unmanned, "arrived", NoRedundancy.arrived)
+    assert not simulated(tmp_path / "again")["failed"]
+    monkeypatch.setattr(Unmanned, "allot", lambda scheme, workers: {"single": 0})
+    with pytest.raises(
+        UsageError, match=r"the scheme Unmanned allots {'single': 0}: it must say how many workers serve"
+    ):
+        simulated(tmp_path / "third")
 
 
 @pytest.mark.parametrize("hook", ["__init__", "allot", "needs", "batch", "encode", "decode"])
