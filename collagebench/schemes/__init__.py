@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
-import types
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import Any, cast
 
 from collagebench.errors import CollagebenchError, UsageError, nearest
 from collagebench.import_path import files_of_module, imported
@@ -18,6 +18,7 @@ from collagebench.schemes.default import Default
 from collagebench.schemes.faults import failure, named
 from collagebench.schemes.hedge import Hedge
 from collagebench.schemes.hedge_idle import HedgeIdle
+from collagebench.schemes.options import SIMPLE, check_options, nameable, parameters_of
 from collagebench.schemes.parity import Parity
 from collagebench.schemes.plain import Equal, NoRedundancy
 from collagebench.schemes.protocol import Scheme
@@ -99,21 +100,18 @@ def options_of(name: str) -> Mapping[str, inspect.Parameter]:
     Raises:
         As `class_of`, and CollagebenchError: the signature or an annotation cannot be evaluated.
     """
-    made_by = class_of(name)
-    try:
-        parameters = inspect.signature(made_by, eval_str=True).parameters
-    except Exception as error:
-        raise failure(f"the scheme {name}", "when its options were read", error) from error
-    return {key: one for key, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+    return nameable(parameters_of(name, class_of(name)))
 
 
 def settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return all settings of a scheme: `options`, and the defaults of its other options.
 
-    Settings that are None are left out: the scheme derives them from others.
+    Settings that are None are left out: the scheme derives them from others. So are infinite ones, for never, which
+    JSON does not have.
     """
     whole = {key: parameter.default for key, parameter in options_of(name).items()} | dict(options)
-    return {key: value for key, value in whole.items() if isinstance(value, (bool, int, float, str))}
+    finite = {key: value for key, value in whole.items() if not isinstance(value, float) or math.isfinite(value)}
+    return {key: value for key, value in finite.items() if isinstance(value, SIMPLE)}
 
 
 def make(name: str, options: Mapping[str, Any]) -> Scheme:
@@ -123,20 +121,10 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
         UsageError: the name or an option is unknown, a value is wrong, or the object is not a proper scheme.
         CollagebenchError: the scheme's module or constructor fails.
     """
-    known = options_of(name)
-    if taken := {"name", "variant"} & known.keys():
-        raise UsageError(f"{name} has an option {min(taken)!r}, which is a key of every [[scheme]] table: rename it")
-    for option, value in options.items():
-        if option not in known:
-            listed = ", ".join(sorted(known)).replace("_", "-") or "none"
-            raise UsageError(f"scheme {name} has no option {option.replace('_', '-')!r}; its options: {listed}")
-        wanted = known[option].annotation
-        if not _accepts(wanted, value):
-            words = get_args(wanted) if get_origin(wanted) is Literal else ()
-            takes = ", ".join(map(repr, words)) or inspect.formatannotation(wanted)
-            raise UsageError(f"{option.replace('_', '-')} of scheme {name} cannot be {value!r}; it takes {takes}")
+    made_by = class_of(name)
+    check_options(name, made_by, options)
     try:
-        made = class_of(name)(**options)
+        made = made_by(**options)
     except CollagebenchError:
         raise
     except (Exception, SystemExit) as error:
@@ -149,19 +137,3 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
         if not callable(value := getattr(made, method)):
             raise UsageError(f"{named(made)} sets its `{method}` to {value!r}, which is a method: rename yours")
     return made
-
-
-def _accepts(kind: Any, value: Any) -> bool:
-    """Return whether an option takes a value; `kind` is its evaluated annotation. Without one it takes any value."""
-    parts = get_args(kind)
-    if kind is inspect.Parameter.empty or kind is Any:
-        return True
-    if get_origin(kind) is Literal:
-        return any(type(value) is type(one) and value == one for one in parts)
-    if get_origin(kind) in (Union, types.UnionType):
-        return any(_accepts(one, value) for one in parts)
-    if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if parts or not isinstance(kind, type):
-        return False
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))

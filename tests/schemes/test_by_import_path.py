@@ -106,7 +106,29 @@ class Unwritten(NoRedundancy):
 
 
 class Unread(NoRedundancy):
-    def __init__(self, missing: Missing = 1):
+    def __init__(self, number: int = 1, missing: list[Missing] | None = None):
+        super().__init__()
+
+
+class Misspelt(NoRedundancy):
+    def __init__(self, number: int["x"] = 1):
+        super().__init__()
+
+
+class Needed(NoRedundancy):
+    def __init__(self, number: int):
+        super().__init__()
+
+
+class Positional(NoRedundancy):
+    def __init__(self, number, /):
+        super().__init__()
+
+
+class Never(NoRedundancy):
+    """It has a limit that is never reached."""
+
+    def __init__(self, limit: float = float("inf"), other=float("nan")):
         super().__init__()
 
 
@@ -255,7 +277,19 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
             "importing it failed (ModuleNotFoundError: No module named 'not_there', in needy.py, line 2)",
         ),
         ("asked:Later", 1, "importing it failed (KeyError: 'Later', in asked.py, line 2)"),
-        ("odd:Unread", 1, "the scheme odd:Unread failed when its options were read: NameError: name 'Missing' is not"),
+        (
+            "odd:Unread",
+            1,
+            "the annotation of the option `missing` of scheme odd:Unread cannot be evaluated: NameError: name "
+            "'Missing' is not defined (odd.py, line 41, in __init__); import what it names at run time, not under TYPE_CH",
+        ),
+        ("odd:Misspelt", 1, "the annotation of an option of scheme odd:Misspelt cannot be evaluated: TypeError: "),
+        (
+            "odd:Needed",
+            2,
+            "the option `number` of scheme odd:Needed has no default: every option needs one (odd.py, line 51, in __in",
+        ),
+        ("odd:Positional", 2, "the option `number` of scheme odd:Positional has no default: every option needs one"),
         ("odd:Five", 2, "odd:Five returned 5, not a scheme"),
         ("odd:Pairs", 2, "the scheme Pairs sets its `batch` to 2, which is a method: rename yours"),
         ("odd:Named", 2, "odd:Named has an option 'variant', which is a key of every [[scheme]] table: rename it"),
@@ -340,6 +374,56 @@ def test_an_option_without_annotation_takes_anything(own: Path) -> None:
         make("odd:Unwritten", {"anything": value})
     assert about("odd:Unwritten") is about("odd:Silent") is None
     assert about("odd:Options") == "It has an option of every type."
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        (
+            "limit = inf",
+            "limit of scheme odd:Never cannot be inf: an option is a finite number; if it may be never, ann",
+        ),
+        ("limit = [1.0, -inf]", "limit of scheme odd:Never cannot be -inf: an option is a finite number"),
+        ("other = nan", "other of scheme odd:Never cannot be nan: an option is a finite number"),
+        ("other = 2020-01-02", "other of scheme odd:Never cannot be 2020-01-02; it takes int, float, str or bool"),
+        ("other = 07:32:00", "other of scheme odd:Never cannot be 07:32:00; it takes int, float, str or bool"),
+        ("other = {a = 1}", "other of scheme odd:Never cannot be {'a': 1}; it takes int, float, str or bool"),
+        ("limit = true", "limit of scheme odd:Never cannot be true; it takes float"),
+    ],
+)
+def test_a_profile_is_told_the_line_of_a_value_that_no_option_has(
+    own: Path, capsys: pytest.CaptureFixture[str], written: str, sentence: str
+) -> None:
+    """What JSON does not have (infinity, NaN, a date, a time) is refused for any option, with the profile's line."""
+    (own / "odd.py").write_text(ODD)
+    (own / "p.toml").write_text(f'[[scheme]]\nname = "odd:Never"\n{written}\n')
+    assert exit_code("simulate", "--profile", "p.toml", *SIMULATED, "--out", "r") == 2
+    assert f"profile p.toml, line 3: {sentence}" in capsys.readouterr().err
+    assert not (own / "r").exists()
+
+
+def test_an_annotation_that_no_option_may_have_is_named(own: Path) -> None:
+    """An option whose annotation no value of a profile fits is refused with the annotations that it may have."""
+    (own / "odd.py").write_text(ODD)
+    for value in ([1], 1):
+        with pytest.raises(
+            UsageError, match=r"it takes list\[int\], which no profile can give: annotate it with int, fl"
+        ):
+            make("odd:Options", {"several": value})
+
+
+def test_a_default_may_be_infinite(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A default of infinity or NaN is left out of the settings, as None is, so that records are valid JSON."""
+    (own / "odd.py").write_text(ODD)
+    assert settings("odd:Never", {}) == {}
+    asked = ("--scheme", "none,odd:Never", "--utilisation", "0.1,0.2", *SIMULATED, "--out", "s")
+    assert exit_code("simulate", *asked) == exit_code("simulate", *asked, "--resume") == 0, capsys.readouterr().err
+    for written in (own / "s").rglob("*.json"):
+        assert not {"Infinity", "NaN"} & {*written.read_text().replace(",", " ").split()}
+    assert exit_code("report", "s/utilisation=0.1", "--format", "html", "--out", "r.html") == 0
+    assert "--limit" not in (own / "r.html").read_text()
+    small = ("--scheme", "none,odd:Never", "--utilisation", "0.2", *SIMULATED)
+    assert exit_code("recommend", *small, "--out", "a", "--format", "json") == 0, capsys.readouterr().err
 
 
 @pytest.mark.processes
