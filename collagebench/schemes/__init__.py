@@ -15,9 +15,10 @@ from collagebench.schemes.backup import Backup
 from collagebench.schemes.coded import ApproxIFER, NeRCC
 from collagebench.schemes.collage import Collage
 from collagebench.schemes.default import Default
-from collagebench.schemes.faults import failure, named
+from collagebench.schemes.faults import failure
 from collagebench.schemes.hedge import Hedge
 from collagebench.schemes.hedge_idle import HedgeIdle
+from collagebench.schemes.made import check_made
 from collagebench.schemes.options import SIMPLE, check_options, nameable, parameters_of
 from collagebench.schemes.parity import Parity
 from collagebench.schemes.plain import Equal, NoRedundancy
@@ -131,9 +132,5 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
         raise failure(f"the scheme {name}", "when it was made", error) from error
     if not isinstance(made, Scheme):
         raise UsageError(f"{name} returned {made!r}, not a scheme")
-    if made.deadline != Scheme.deadline:
-        raise UsageError(f"{named(made)} sets its `deadline`, which the engine sets to --deadline: rename yours")
-    for method in (key for key, one in vars(Scheme).items() if callable(one)):
-        if not callable(value := getattr(made, method)):
-            raise UsageError(f"{named(made)} sets its `{method}` to {value!r}, which is a method: rename yours")
+    check_made(made)
     return made

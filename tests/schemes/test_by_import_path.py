@@ -281,7 +281,7 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
             "odd:Unread",
             1,
             "the annotation of the option `missing` of scheme odd:Unread cannot be evaluated: NameError: name "
-            "'Missing' is not defined (odd.py, line 41, in __init__); import what it names at run time, not under TYPE_CH",
+            "'Missing' is not defined (odd.py, line 41, in __init__); import what it names at run time, not under TYPE",
         ),
         ("odd:Misspelt", 1, "the annotation of an option of scheme odd:Misspelt cannot be evaluated: TypeError: "),
         (

@@ -606,18 +606,18 @@ class TwoAnswers(NoRedundancy):
         return self._answer(request, "own", task) + self._answer(request, "own", task)
 
 
-class ShortOfAnArgument(NoRedundancy):
-    """A scheme whose `replied` lacks a parameter."""
+class Divides(NoRedundancy):
+    """A scheme that divides by 0."""
 
-    def replied(self, task: Task, now: float) -> list[Action]:  # type: ignore[override]
-        return []
+    def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+        return [Wake("x", now / 0)]
 
 
 @pytest.mark.parametrize(
     ("scheme", "sentence"),
     [
         (TwoAnswers, r"the scheme TwoAnswers failed .* replied: KeyError: 0 \(test_of_others.py, line \d+\); COLL"),
-        (ShortOfAnArgument, "the scheme ShortOfAnArgument failed .* replied: TypeError: .* arguments?.*; COLL"),
+        (Divides, r"the scheme Divides failed .* replied: ZeroDivisionError: .* \(test_of_others.py, line \d+\); COLL"),
     ],
 )
 def test_an_error_inside_a_scheme_is_said_with_its_name_and_line(
@@ -629,6 +629,57 @@ def test_an_error_inside_a_scheme_is_said_with_its_name_and_line(
         simulate("mine", {}, 2, [0.0], slow)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 1
+
+
+class Unfinished(NoRedundancy):
+    """A scheme whose constructor forgets that of its base class."""
+
+    def __init__(self, number: int = 1) -> None:
+        self.number = number
+
+
+class ShortOfAnArgument(NoRedundancy):
+    """A scheme whose `replied` lacks a parameter."""
+
+    def replied(self, task: Task, now: float) -> list[Action]:  # type: ignore[override]
+        return []
+
+
+class Static(NoRedundancy):
+    """A scheme whose `idle` takes the object itself for the role."""
+
+    @staticmethod
+    def idle(role: str) -> list[Action]:  # type: ignore[override]
+        return []
+
+
+class Deaf(Scheme):
+    """A scheme that does not say what it does with replies."""
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        return [self._send("single", (request,))]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "sentence"),
+    [
+        (Unfinished, r"must call super\(\).__init__\(\) first in its __init__ \(.*, line \d+, in __init__\)$"),
+        (
+            ShortOfAnArgument,
+            r"defines replied\(self, task, now\), but it must be replied\(self, task, now, missing\) \(.*, in replied",
+        ),
+        (Static, r"defines idle\(role\), but it must be idle\(self, role, now\) \(.*, in idle\)$"),
+        (Scheme, "does not define `arrived`, which every scheme must"),
+        (Deaf, r"does not define `replied`, which every scheme must \(test_of_others.py, line \d+\)$"),
+    ],
+)
+def test_what_every_scheme_has_is_missed_when_it_is_made(
+    add: Callable[[type[Scheme]], None], scheme: type[Scheme], sentence: str
+) -> None:
+    """A scheme without its ledger, without a method that it must have, or with wrong parameters is refused at once."""
+    add(scheme)
+    with pytest.raises(UsageError, match=f"^the scheme {scheme.__name__} {sentence}"):
+        schemes.make("mine", {})
 
 
 @pytest.mark.parametrize("hook", ["__init__", "allot", "arrived"])
