@@ -57,8 +57,6 @@ class Rules:
         """Call the scheme's method for an event; return its actions, the last one first."""
         try:
             actions = event(*what)
-        except CollagebenchError:
-            raise
         except (Exception, SystemExit) as error:
             raise failure(named(self._scheme), f"when it was told {event.__name__}", error) from error
         if not isinstance(actions, list):

@@ -59,14 +59,16 @@ def ask(scheme: object, hook: Callable[..., Result], *what: Any) -> Result:
     """Call a method of a scheme with the arguments `what`, and return its result.
 
     Raises:
-        CollagebenchError: the method failed; the message says where.
+        CollagebenchError: the method failed; the message says where. What `allot` raises stays as it is, since it says
+            that there are too few workers.
     """
     try:
         return hook(*what)
-    except CollagebenchError:
-        raise
     except (Exception, SystemExit) as error:
-        raise failure(named(scheme), f"in {hook.__name__}", error) from error
+        name = getattr(hook, "__name__", "a method")
+        if isinstance(error, CollagebenchError) and name == "allot":
+            raise
+        raise failure(named(scheme), f"in {name}", error) from error
 
 
 def value_of(scheme: object, name: str) -> Any:

@@ -606,6 +606,13 @@ class TwoAnswers(NoRedundancy):
         return self._answer(request, "own", task) + self._answer(request, "own", task)
 
 
+class TooLate(NoRedundancy):
+    """A scheme that finds only in an event that it was used in a wrong way."""
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        raise UsageError("too late to say this")
+
+
 class Divides(NoRedundancy):
     """A scheme that divides by 0."""
 
@@ -617,6 +624,10 @@ class Divides(NoRedundancy):
     ("scheme", "sentence"),
     [
         (TwoAnswers, r"the scheme TwoAnswers failed .* replied: KeyError: 0 \(test_of_others.py, line \d+\); COLL"),
+        (
+            TooLate,
+            r"the scheme TooLate failed .* arrived: UsageError: too late to say this \(test_of_others.py, line \d+",
+        ),
         (Divides, r"the scheme Divides failed .* replied: ZeroDivisionError: .* \(test_of_others.py, line \d+\); COLL"),
     ],
 )
@@ -691,6 +702,21 @@ def test_a_scheme_cannot_end_the_command(add: Callable[[type[Scheme]], None], tm
 
     add(type("Mine", (NoRedundancy,), {hook: leaves}))
     with pytest.raises(CollagebenchError, match=r"^the scheme \w+ failed .*: SystemExit: 3 \(test_of_others.py, line"):
+        simulated(tmp_path / "run")
+
+
+@pytest.mark.parametrize("hook", ["__init__", "allot"])
+def test_what_a_scheme_says_about_its_options_is_said_as_it_is(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, hook: str
+) -> None:
+    """A UsageError of the constructor, or of `allot`, is the whole message, since it is for who chose the options."""
+
+    def refuses(*what: Any) -> None:
+        raise UsageError("--quiet-below must be 0 or more, not -1")
+
+    refuses.__name__ = hook
+    add(type("Mine", (NoRedundancy,), {hook: refuses}))
+    with pytest.raises(UsageError, match=r"^--quiet-below must be 0 or more, not -1$"):
         simulated(tmp_path / "run")
 
 
