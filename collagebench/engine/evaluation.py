@@ -22,12 +22,10 @@ from collagebench.errors import MissingExtra, ModelError
 from collagebench.onnx_session import ONNX_TYPES, open_session
 from collagebench.results.records import NO_CLASS
 from collagebench.schemes.faults import ask, breach, brief
-from collagebench.schemes.protocol import Request, Scheme, Task
+from collagebench.schemes.protocol import BATCHED, Request, Scheme, Task
 from collagebench.zoo import Model, verified
 
 BATCH = 32
-BATCHED = ("single", "backup")
-"""Roles whose tasks have one input for each request; a task of another role combines its requests into one input."""
 WORTH_KEEPING = 1.0
 """Seconds of computing from which on a command stores the outputs of singles for later commands."""
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from collagebench import zoo
 from collagebench.config import Config
 from collagebench.engine.durations import inference, service
-from collagebench.engine.evaluation import BATCHED, Images
+from collagebench.engine.evaluation import Images
 from collagebench.engine.recorder import Workload
 from collagebench.engine.straggling import stragglers_of
 from collagebench.engine.variants import Variant, single_of, sizes_of, variants_of
 from collagebench.errors import DataError, ModelError, UsageError
-from collagebench.schemes.protocol import Request, Task
+from collagebench.schemes.protocol import BATCHED, Request, Task
 from collagebench.stragglers.draws import key, stream, uniform
 from collagebench.stragglers.model import Stragglers
 from collagebench.workload.arrivals import arrivals, facts_of, is_log, parameters_of

@@ -10,11 +10,28 @@ assert driver.cancelled == [own]
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 
-from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
+from collagebench.results.checks import SOURCES
+from collagebench.schemes.protocol import (
+    BATCHED,
+    Action,
+    Answer,
+    Cancel,
+    Fail,
+    Judge,
+    Keep,
+    Request,
+    Scheme,
+    Send,
+    Task,
+    Wake,
+)
 
+WORKERS = 1000
+"""The size of the fleet for which a scheme is asked for its roles: as many as any scheme takes."""
 NOBODY_HAS_IT = "no worker has that task: it was served, failed or cancelled"
 
 
@@ -24,10 +41,14 @@ class ByHand:
     def __init__(self, scheme: Scheme) -> None:
         """Start at time 0 (seconds), without any request."""
         self.scheme = scheme
+        self.roles = _roles_of(scheme)
+        """The roles for which the scheme asks for workers."""
         self.now = 0.0
         self.requests: list[Request] = []
         self.sent: dict[int, Task] = {}
         """Tasks that are with workers now, by id; a cancelled task is removed at once."""
+        self._sent_before: set[int] = set()
+        """Ids of all tasks that were ever sent."""
         self.avoided: dict[int, tuple[Task, ...]] = {}
         self.wakes: list[tuple[float, Hashable]] = []
         self.ever_sent: list[Task] = []
@@ -112,7 +133,13 @@ class ByHand:
             action = todo.pop(0)
             self.actions.append(action)
             if isinstance(action, Send):
-                assert action.task.id not in self.sent, "a task is sent once"
+                task = action.task
+                assert task.id not in self._sent_before, "a task is sent once"
+                assert all(map(self._came, task.requests)), "a task is for requests as they arrived"
+                assert task.role in self.roles, f"no worker is asked for in allot for a {task.role!r} task"
+                most = self.scheme.batch(task.role) if task.role in BATCHED else len(task.requests)
+                assert len(task.requests) <= most, f"a task has at most as many requests as its batch() says, {most}"
+                self._sent_before.add(task.id)
                 assert any(self.open(request) for request in action.task.requests), "no task without an open request"
                 numbers = (action.task.requests[0].id, action.task.role, action.task.attempt, action.task.share)
                 assert numbers not in self.numbers, "each further task of a request has a number of its own"
@@ -121,6 +148,7 @@ class ByHand:
                 self.ever_sent.append(action.task)
                 self.avoided[action.task.id] = action.avoid
             elif isinstance(action, Cancel):
+                assert action.task.id in self._sent_before, "only a task that was sent is cancelled"
                 if self.sent.pop(action.task.id, None) is not None:
                     self.cancelled.append(action.task)
                 left = {request for task in self.sent.values() for request in task.requests}
@@ -128,7 +156,9 @@ class ByHand:
                     "cancelled though needed"
                 )
             elif isinstance(action, Answer):
+                assert self._came(action.request), "the request that arrived is answered, and no other"
                 assert self.open(action.request), "a request is answered once"
+                assert action.source in SOURCES, f"the source of an answer is one of {', '.join(SOURCES)}"
                 assert bool(action.tasks) == (action.source != "default"), "only a default answer comes from no task"
                 assert all(task.id in self.replied for task in action.tasks), "an answer comes from replies"
                 first = all(not task.attempt and not task.share for task in action.tasks)
@@ -155,10 +185,12 @@ class ByHand:
                 assert all(self.open(request) for request in action.requests), "kept for a settled request"
                 self.kept[action.task.id] += action.requests
             elif isinstance(action, Fail):
+                assert self._came(action.request), "the request that arrived fails, and no other"
                 assert self.open(action.request), "a request fails once, and never after its answer"
                 self.failures[action.request.id] = action.reason
             elif isinstance(action, Wake):
-                assert not math.isnan(action.at), "the time of a wake is a number"
+                is_number = isinstance(action.at, (int, float)) and not math.isnan(action.at)
+                assert is_number, f"the time of a wake is a number, not {action.at!r}"
                 if action.at < math.inf:
                     self.wakes.append((action.at, action.token))
             else:
@@ -166,8 +198,21 @@ class ByHand:
         for task in self.sent.values():
             assert any(self.open(request) for request in task.requests), "a task outlives its requests"
 
+    def _came(self, request: Request) -> bool:
+        """Return whether a request is equal to one that has arrived."""
+        return request in self.requests
+
     def _offer_idle(self, todo: list[Action]) -> bool:
         role = self.scheme.idle_role
         if role is not None and self.idle(role):
             todo.extend(self.scheme.idle(role, self.now))
         return bool(todo)
+
+
+def _roles_of(scheme: Scheme) -> set[str]:
+    """Return the roles for which a scheme asks for workers; the scheme itself is not asked, as it may note how many."""
+    found = copy.deepcopy(scheme).allot(WORKERS)
+    roles = {role for role, count in found.items() if count} if isinstance(found, Mapping) else set()
+    counts = roles and all(type(count) is int and count >= 0 for count in found.values())
+    assert counts, f"allot says how many workers serve each role, not {found!r}"
+    return roles

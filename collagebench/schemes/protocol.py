@@ -54,6 +54,9 @@ from numpy.typing import NDArray
 
 from collagebench.errors import UsageError
 
+BATCHED = ("single", "backup")
+"""Roles whose tasks have one input for each request; a task of another role combines its requests into one input."""
+
 
 class Request(NamedTuple):
     """One image to classify."""

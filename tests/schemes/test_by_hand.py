@@ -11,7 +11,7 @@ import pytest
 from collagebench.schemes import make
 from collagebench.schemes.by_hand import ByHand
 from collagebench.schemes.plain import NoRedundancy
-from collagebench.schemes.protocol import Action, Answer, Keep, Request, Task, Wake
+from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Keep, Request, Send, Task, Wake
 
 
 def answered() -> ByHand:
@@ -62,6 +62,10 @@ def test_an_answer_may_come_from_a_reply_that_was_kept_for_later() -> None:
     assert driver.answers == {first.id: ("own", task), second.id: ("replica", task)}
 
 
+FIRST, OTHER = Request(0, 0, 0.0), Request(0, 1, 0.0)
+"""The first request of a driver, and one with another image."""
+
+
 class Says(NoRedundancy):
     """Returns something else than a list of actions for an arrival."""
 
@@ -78,15 +82,53 @@ class Says(NoRedundancy):
     [
         (None, "an event is answered with a list of actions"),
         (["wait"], "'wait' is not an action"),
-        ([Wake(0, math.nan)], "the time of a wake is a number"),
+        ([Wake(0, math.nan)], "the time of a wake is a number, not nan"),
+        ([Wake(0, "soon")], "the time of a wake is a number, not 'soon'"),  # type: ignore[arg-type]
+        ([Send(Task(0, "singel", (FIRST,), 0))], "no worker is asked for in allot for a 'singel' task"),
+        ([Send(Task(0, "single", (OTHER,), 0))], "a task is for requests as they arrived"),
+        ([Send(Task(0, "single", (FIRST, FIRST), 0))], r"at most as many requests as its batch\(\) says, 1"),
+        ([Send(Task(0, "single", (FIRST,), 0)), Send(Task(0, "single", (FIRST,), 1))], "a task is sent once"),
+        ([Cancel(Task(5, "single", (FIRST,), 0))], "only a task that was sent is cancelled"),
+        ([Answer(OTHER, "default", ())], "the request that arrived is answered, and no other"),
+        ([Answer(FIRST, "copy", ())], "the source of an answer is one of own, replica, hedge, "),
+        ([Fail(OTHER, "lost")], "the request that arrived fails, and no other"),
     ],
 )
 def test_what_is_no_action_is_said(said: Any, sentence: str) -> None:
-    """An event that is not answered with a list of actions, and a wake without a time, are refused."""
+    """What an engine refuses is refused here: no list of actions, and actions on what is not there."""
     scheme = Says()
     scheme.said = said
     with pytest.raises(AssertionError, match=sentence):
         ByHand(scheme).arrive()
+
+
+@pytest.mark.parametrize("counts", [None, {}, {"single": 0}, {"single": 0.5}, ["single"]], ids=repr)
+def test_an_allotment_is_counts_by_role(counts: Any) -> None:
+    """A scheme whose `allot` does not say how many workers serve each role is refused before its first event."""
+
+    class Mine(NoRedundancy):
+        def allot(self, workers: int) -> dict[str, int]:
+            allotted: dict[str, int] = counts
+            return allotted
+
+    with pytest.raises(AssertionError, match="allot says how many workers serve each role, not"):
+        ByHand(Mine())
+
+
+def test_the_workers_that_a_scheme_has_noted_stay_noted() -> None:
+    """The driver asks another object for the roles, so that a test may say how many workers the scheme has."""
+
+    class Mine(NoRedundancy):
+        noted = 0
+
+        def allot(self, workers: int) -> dict[str, int]:
+            self.noted = workers
+            return super().allot(workers)
+
+    scheme = Mine()
+    scheme.allot(4)
+    assert ByHand(scheme).roles == {"single"}
+    assert scheme.noted == 4
 
 
 def test_a_wake_at_infinity_never_comes() -> None:
