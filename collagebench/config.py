@@ -204,7 +204,11 @@ class Config:
                     f"a variant's name must consist of printable characters without commas or quotes, not {variant!r}"
                 )
             if variant == "bound":
-                raise UsageError(f"a variant's name must not be {variant!r}, which is a row of every report")
+                owner = self.schemes[variants.index(variant)].name
+                raise UsageError(
+                    f"a variant's name must not be {variant!r}, which is a row of every report: give {owner} another "
+                    "`variant` in a profile"
+                )
 
 
 def option(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def imported(path: str, said: str) -> Any:
                 f"{said} cannot be imported ({first_line(error)}); Python looks in the current directory and in "
                 "PYTHONPATH"
             ) from None
-        raise CollagebenchError(f"{said}: importing it failed ({_why(error)})") from error
+        raise CollagebenchError(f"{said}: importing it failed ({_why(error, module)})") from error
     finally:
         if here not in before:  # it stays for later imports, but after Python's own modules
             sys.path[:] = [*(place for place in sys.path if place != here), here]
@@ -59,7 +60,7 @@ def imported(path: str, said: str) -> Any:
         place = f"; the module is {file}" if file else ""  # perhaps not the one that was meant
         raise UsageError(f"{said} cannot be imported ({first_line(error)}){place}") from None
     except Exception as error:  # a module may have a `__getattr__` of its own
-        raise CollagebenchError(f"{said}: importing it failed ({_why(error)})") from error
+        raise CollagebenchError(f"{said}: importing it failed ({_why(error, module)})") from error
 
 
 def files_of_module(name: str) -> frozenset[Path]:
@@ -115,9 +116,15 @@ def _called(node: ast.Call) -> list[str]:
     return texts if function in CALLED else []
 
 
-def _why(error: BaseException) -> str:
+def _why(error: BaseException, module: str) -> str:
     """Return the type, the message and the place of an error in a module, in one line."""
     what = f"{type(error).__name__}: {first_line(error)}"
     steps = traceback.extract_tb(error.__traceback__)
     inside = [step for step in steps if step.filename not in (__file__, importlib.__file__) and step.filename[0] != "<"]
-    return f"{what}, in {Path(inside[-1].filename).name}, line {inside[-1].lineno}" if inside else what
+    if inside:
+        return f"{what}, in {Path(inside[-1].filename).name}, line {inside[-1].lineno}"
+    try:  # a source with a null character is refused without the file's name
+        spec = None if getattr(error, "filename", None) else importlib.util.find_spec(module)
+    except Exception:
+        spec = None
+    return f"{what}, in {Path(spec.origin).name}" if spec and spec.origin else what

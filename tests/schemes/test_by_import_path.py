@@ -271,6 +271,8 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
         ("my_schemes.py:Later", 2, "a module is named package.module, without directories and .py"),
         ("broken:Later", 1, "broken:Later: importing it failed (ValueError: no schemes today, in broken.py, line 1)"),
         ("misspelt:Later", 1, "misspelt:Later: importing it failed (SyntaxError: expected ':' (misspelt.py, line 1))"),
+        ("null:Later", 1, "null:Later: importing it failed ("),
+        ("null:Later", 1, "source code string cannot contain null bytes, in null.py)"),
         (
             "needy:Later",
             1,
@@ -305,6 +307,7 @@ def test_what_is_no_scheme_is_one_sentence(
     """A name that leads to no usable scheme is refused in one sentence, before anything is done."""
     (own / "broken.py").write_text("raise ValueError('no schemes today')\n")
     (own / "misspelt.py").write_text("class Later\n")
+    (own / "null.py").write_text("\0")
     (own / "needy.py").write_text("import json\nimport not_there\n")
     (own / "asked.py").write_text("def __getattr__(name):\n    raise KeyError(name)\n")
     (own / "queue.py").write_text(SLOWER)
@@ -322,7 +325,10 @@ def test_what_is_no_scheme_is_one_sentence(
         ("my_schems:Later", "the scheme my_schems:Later cannot be imported (No module named 'my_schems')"),
         ("my_schemes:Latter", "the scheme my_schemes:Latter cannot be imported (module 'my_schemes' has no"),
         ("my_schemes:number", "my_schemes:number is not a scheme"),
-        ("my_schemes:bound", "a variant's name must not be 'bound'"),
+        (
+            "my_schemes:bound",
+            "a variant's name must not be 'bound', which is a row of every report: give my_schemes:bound another ",
+        ),
         ("hegde", "there is no scheme called 'hegde'; did you mean 'hedge'? One of your own is named module:Class"),
     ],
 )
