@@ -23,6 +23,7 @@ from collagebench.engine.recorder import Workload
 from collagebench.engine.straggling import stragglers_of
 from collagebench.engine.variants import Variant, single_of, sizes_of, variants_of
 from collagebench.errors import DataError, ModelError, UsageError
+from collagebench.schemes.faults import breach
 from collagebench.schemes.protocol import BATCHED, Request, Task
 from collagebench.stragglers.draws import key, stream, uniform
 from collagebench.stragglers.model import Stragglers
@@ -82,9 +83,11 @@ class Plan:
         def compute(task: Task) -> float:
             one, more = times[task.role]
             if len(task.requests) > 1 and task.role in BATCHED and len(task.requests) > variant.codec.batch(task.role):
-                raise UsageError(
-                    f"scheme {variant.config.name} put {len(task.requests)} requests into one task for the {task.role} "
-                    f"model, but its batch() says {variant.codec.batch(task.role)}"
+                raise breach(
+                    variant.codec,
+                    f"put {len(task.requests)} requests into one task for the {task.role} model, but its batch() says "
+                    f"{variant.codec.batch(task.role)}",
+                    variant.codec.batch,
                 )
             return one + more * (len(task.requests) - 1)
 

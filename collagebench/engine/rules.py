@@ -197,11 +197,10 @@ class Rules:
         """Check that a Judge names replies that can be judged; `jobs` are those of its tasks."""
         judges = value_of(self._scheme, "judges")
         if not jobs or any(job.replied is None or job.task.role != judges for job in jobs):
-            raise self.fault(
-                f"asked how certain an answer to request {judge.request.id} is, but not about replies of its role "
-                f"judges, {judges!r}",
-                judge,
-            )
+            asked = f"asked how certain an answer to request {judge.request.id} is, but"
+            unset = f"{asked} does not set `judges`, the role of the replies that it asks about"
+            other = f"{asked} not about replies of its role judges, {judges!r}"
+            raise self.fault(unset if judges is None else other, judge)
 
     def _not_open(self, request: Request, known: Request | None, did: str, action: Action) -> NoReturn:
         """Raise the error for an action on a request that is not open, or is not equal to `known`, the open one."""

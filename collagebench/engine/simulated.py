@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 
 from collagebench.engine.conductor import Conductor
 from collagebench.engine.router import Job
-from collagebench.errors import UsageError
+from collagebench.schemes.faults import breach
 from collagebench.schemes.protocol import Request, Task
 
 ADVANCE = 100
@@ -174,9 +174,8 @@ def simulate_cell(
                 else:
                     woken += 1
                     if woken > WAKES:
-                        raise UsageError(
-                            f"the scheme {type(conductor.scheme).__name__} was woken {WAKES:,} times at the same time"
-                        )
+                        scheme = conductor.scheme
+                        raise breach(scheme, f"was woken {WAKES:,} times at the same time", scheme.woke)
                     conductor.woke(token, now)
         elif due == now:
             conductor.failed(deadlines.popleft()[1], "deadline", now)

@@ -67,9 +67,10 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
     scheme = make(scheme_config.name, dict(scheme_config.options))
     allotment = allotment_of(scheme, config.workers)
     if sum(allotment.values()) > config.workers:
+        where = place(type(scheme), scheme.allot) if is_own(type(scheme)) else ""
         raise UsageError(
             f"scheme {scheme_config.name} needs {sum(allotment.values())} workers, but its budget is {config.workers}: "
-            "every scheme gets the same number"
+            f"every scheme gets the same number{where}"
         )
     workers: dict[str, tuple[int, ...]] = {}
     first = 0
@@ -115,7 +116,7 @@ def models_of(
             raise breach(
                 scheme, f"asks for {brief(role)} workers, but models have the roles {', '.join(ROLES)}", scheme.allot
             )
-        traits = {"precision": precision} if precision else {}
+        traits: dict[str, Any] = {"precision": precision} if precision else {}
         traits.update(_needs_of(scheme, role))
         if not is_own(type(scheme)):
             found[role] = zoo.find(fitting, role, **traits)

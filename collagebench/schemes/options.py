@@ -59,8 +59,9 @@ def check_options(name: str, made_by: MadeBy, options: Mapping[str, Any]) -> Non
     for option, parameter in parameters.items():
         needed = parameter.default is parameter.empty and parameter.kind not in _OTHERS
         if needed and option not in {*options} & known.keys():
-            where = place(made_by, made_by.__init__) if isinstance(made_by, type) else ""
-            raise UsageError(f"the option `{option}` of scheme {name} has no default: every option needs one{where}")
+            raise UsageError(
+                f"the option `{option}` of scheme {name} has no default: every option needs one{_place(made_by)}"
+            )
 
 
 def nameable(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
@@ -79,14 +80,20 @@ def _unread(name: str, made_by: MadeBy, error: Exception) -> CollagebenchError:
     except Exception:
         written = {}
     mine = [key for key, text in written.items() if missing and re.search(rf"\b{re.escape(missing)}\b", text)]
-    if not isinstance(made_by, type) or not written:
+    if not written:
         return failure(f"the scheme {name}", "when its options were read", error)
     whose = f"the option `{mine[0]}`" if mine else "an option"
     hint = "; import what it names at run time, not under TYPE_CHECKING" if mine else ""
     return CollagebenchError(
         f"the annotation of {whose} of scheme {name} cannot be evaluated: {type(error).__name__}: {error}"
-        f"{place(made_by, made_by.__init__)}{hint}"
+        f"{_place(made_by)}{hint}"
     )
+
+
+def _place(made_by: MadeBy) -> str:
+    """Return the end of a message: where the constructor of a class is."""
+    constructor: Any = made_by
+    return place(made_by, constructor.__init__) if isinstance(made_by, type) else ""
 
 
 def _accepts(kind: Any, value: Any) -> bool:

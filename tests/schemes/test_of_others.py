@@ -92,7 +92,8 @@ def test_a_batch_that_nobody_knows_of_is_refused(add: Callable[[type[Scheme]], N
     """Two requests in one task that `batch` does not declare are an error that names `batch`."""
     add(Pairs)
     with pytest.raises(
-        UsageError, match=r"put 2 requests into one task for the single model, but its batch\(\) says 1"
+        UsageError,
+        match=r"put 2 requests into one task for the single model, but its batch\(\) says 1 \(test_of_others.py, line",
     ):
         simulated(tmp_path / "run")
 
@@ -105,7 +106,9 @@ def test_more_workers_than_there_are_is_refused(add: Callable[[type[Scheme]], No
             return {"single": workers + 5}
 
     add(Greedy)
-    with pytest.raises(UsageError, match="scheme mine needs 15 workers, but its budget is 10"):
+    with pytest.raises(
+        UsageError, match=r"scheme mine needs 15 workers, but its budget is 10: .* \(test_of_o.*, in allot\)"
+    ):
         simulated(tmp_path / "run")
     assert not (tmp_path / "run" / "requests.csv").exists()
 
@@ -241,7 +244,7 @@ class Faulty(NoRedundancy):
         ),
         (
             lambda scheme, request: [Judge(request, ())],
-            "asked how certain an answer to request 0 is, but not about replies of its role judges, None",
+            "asked how certain an answer to request 0 is, but does not set `judges`, the role of the replies that it",
         ),
     ],
     ids=[
@@ -671,6 +674,25 @@ class Deaf(Scheme):
         return [self._send("single", (request,))]
 
 
+@pytest.mark.parametrize("name", ["idle_role", "judges"])
+def test_a_role_that_was_not_asked_for_is_blamed_on_the_class(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, name: str
+) -> None:
+    """An `idle_role` or `judges` of which there are no workers is refused with the line of the user's class."""
+
+    class Mine(NoRedundancy):
+        pass
+
+    line = inspect.getsourcelines(Mine)[1]
+    for role in ("backup", 3, ["single"]):
+        setattr(Mine, name, role)
+        add(Mine)
+        with pytest.raises(
+            UsageError, match=rf"^the scheme Mine has .* for its {name}, .* \(test_of_others.py, line {line}\)$"
+        ):
+            simulated(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("scheme", "sentence"),
     [
@@ -772,7 +794,9 @@ def test_a_scheme_that_wakes_itself_at_one_time_for_ever_is_stopped(add: Callabl
             return [Wake(("again",), now)]
 
     add(Sleepless)
-    with pytest.raises(UsageError, match="the scheme Sleepless was woken 100,000 times at the same time"):
+    with pytest.raises(
+        UsageError, match=r"the scheme Sleepless was woken 100,000 times at the same time \(.*, in woke\)"
+    ):
         simulate("mine", {}, 2, [0.0], slow)
 
 
