@@ -242,7 +242,7 @@ class Conductor:
                         todo += self._rules.told(self.scheme.begun, job.task, now)
                 if not todo:
                     role = value_of(self.scheme, "idle_role")
-                    if role is None or not self.router.idle(role):
+                    if role is None or not self._is_idle(role):
                         break
                     asked += 1
                     if asked > ROUNDS:
@@ -286,6 +286,14 @@ class Conductor:
                 raise self._rules.fault(what, action) from error
             raise
         self._rules.carried_out()
+
+    def _is_idle(self, role: str) -> bool:
+        """Return whether a worker of the scheme's `idle_role` has no jobs."""
+        try:
+            return self.router.idle(role)
+        except (KeyError, TypeError):  # the scheme has changed it since it was checked
+            what = f"has {brief(role)} for its idle_role, but asked for no such worker in allot"
+            raise self._rules.fault(what) from None
 
     def _job(self, task: Task, action: Action) -> Job:
         """Return the job of a task that a scheme names in an action."""

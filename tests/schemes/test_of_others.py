@@ -847,6 +847,20 @@ def test_a_scheme_that_never_uses_an_idle_worker_does_not_hang(add: Callable[[ty
         simulate("mine", {}, 2, [0.0], slow)
 
 
+@pytest.mark.parametrize("role", ["backup", ["single"]], ids=["unknown", "list"])
+def test_an_idle_role_that_changes_must_be_one_of_allot(add: Callable[[type[Scheme]], None], role: Any) -> None:
+    """A scheme that sets its `idle_role` to a role without workers in an event is stopped with the method's line."""
+
+    class Changing(NoRedundancy):
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            self.idle_role = role
+            return super().arrived(request, now)
+
+    add(Changing)
+    with pytest.raises(UsageError, match=r"^the scheme Changing has .* for its idle_role, but .* \(.*, in arrived\)$"):
+        simulate("mine", {}, 2, [0.0], slow)
+
+
 def test_options_may_be_choices_and_truths(add: Callable[[type[Scheme]], None]) -> None:
     """A `Literal` option takes its values only, a `bool` only booleans, and a number no boolean."""
 
