@@ -104,8 +104,8 @@ def _mostly_failed(variant: str, requests: Table) -> list[str]:
     forgotten = int((requests.equal("reason", "unanswered") & ~requests["warmup"]).sum())
     if forgotten:
         return [
-            f"{variant}: {forgotten} of {of} requests were neither answered nor given up, with nothing left to wait "
-            "for, which is a bug in the scheme"
+            f"{variant}: {forgotten} of {of} requests were neither answered nor given up when the run ended, which "
+            "is a bug in the scheme; if it settles them later than the deadline, it must say so in `waits`"
         ]
     if 2 * failed <= of:
         return []
