@@ -96,9 +96,30 @@ def conditions(answer: Object) -> str:
     )
 
 
-def said_points(lost: float | None) -> str:
-    """Return a loss of accuracy as a change in percentage points."""
-    return UNKNOWN if lost is None else f"{-100 * lost:+.1f}".replace("-0.0", "+0.0")
+def as_least(row: Object, where: str, mark: str) -> str:
+    """Return the latency of a validation's row, `simulated` or `live`, in ms, after `mark` if it is a lower bound."""
+    return f"{'' if row.get(f'{where}_bounded', True) else mark}{as_ms(row[f'{where}_s'])}"
+
+
+def said_points(lost: float | None, most: float | None = None) -> str:
+    """Return a loss of accuracy as a change in percentage points; digits show on which side of `most` it is."""
+    if lost is None:
+        return UNKNOWN
+    text = f"{-100 * lost:+.{_digits(lost, most)}f}"
+    return "+0.0" if text == "-0.0" else text
+
+
+def said_right(share: float | None, least: float | None) -> str:
+    """Return a share of right answers in percent; digits show on which side of `least` it is."""
+    return UNKNOWN if share is None else f"{100 * share:.{_digits(share, least)}f} %"
+
+
+def _digits(share: float, limit: float | None) -> int:
+    """Return how many decimals of a percentage show whether the share is below, at or above the limit; at least 1."""
+    digits = 1
+    while limit is not None and share != limit and digits < 9 and round(100 * share, digits) == round(100 * limit, 9):
+        digits += 1
+    return digits
 
 
 def _table(answer: Object, console: Console) -> None:
@@ -125,8 +146,8 @@ def _table(answer: Object, console: Console) -> None:
                 _bar(None if one["unsteady"] else one["latency_s"], wishes["slo"], scale, plain, columns),
                 style="red" if late else "",
             ),
-            as_percent(one["accuracy"]),
-            said_points(one["lost"]),
+            said_right(one["accuracy"], wishes["accuracy"]),
+            said_points(one["lost"], wishes["allowed_loss"]),
             as_times(one["work"]),
             "chosen" if chosen else SAID[one["status"]],
             style="bold" if chosen else "" if one["status"] in ("meets", "perhaps") else "dim",
@@ -225,8 +246,8 @@ def _validation(answer: Object, console: Console) -> None:
     for row in found["rows"]:
         table.add_row(
             row["variant"],
-            as_ms(row["simulated_s"]),
-            as_ms(row["live_s"]),
+            as_least(row, "simulated", ">= "),
+            as_least(row, "live", ">= "),
             as_ms_range(row["live_ci95_s"]) or UNKNOWN,
             as_percent(row["accuracy"]),
             as_times(row["work"]),

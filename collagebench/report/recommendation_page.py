@@ -11,7 +11,15 @@ from collagebench.report.figures import named, scrolling, td
 from collagebench.report.frame import Look, looks_of
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_load, as_ms, as_ms_range, as_percent, as_times
-from collagebench.report.recommendation import SAID, cautions, conditions, said_points, worth_naming
+from collagebench.report.recommendation import (
+    SAID,
+    as_least,
+    cautions,
+    conditions,
+    said_points,
+    said_right,
+    worth_naming,
+)
 from collagebench.report.tradeoffs import Answer, against_accuracy, against_work
 
 Object = Mapping[str, Any]
@@ -96,7 +104,8 @@ def _as_summary(answer: Object) -> dict[str, Any]:
 
 
 def _table(answer: Object, looks: dict[str, Look]) -> Markup:
-    quantile, loads = answer["asked"]["wishes"]["quantile"], answer["asked"]["loads"]
+    wishes, loads = answer["asked"]["wishes"], answer["asked"]["loads"]
+    quantile = wishes["quantile"]
     each = [f"at {as_load(load['rate'])}/s" for load in loads] if len(loads) > 1 else []
     heads = ["scheme", f"{quantile} ms", *each, "right", "points", "work", "verdict"]
     order = {name: place for place, name in enumerate(answer["ranking"])}
@@ -113,8 +122,8 @@ def _table(answer: Object, looks: dict[str, Look]) -> Markup:
                 "tr",
                 tag("th", named(one["variant"], looks[one["variant"]], bold=chosen), scope="row"),
                 [_latency(at) for at in (one, *(one["loads"] if each else ()))],
-                tag("td", as_percent(one["accuracy"])),
-                tag("td", said_points(one["lost"])),
+                tag("td", said_right(one["accuracy"], wishes["accuracy"])),
+                tag("td", said_points(one["lost"], wishes["allowed_loss"])),
                 tag("td", as_times(one["work"])),
                 tag("td", verdict, " (front)" if one["front"] else "", class_="text"),
             )
@@ -156,8 +165,8 @@ def _validation(answer: Object) -> list[Markup] | None:
         tag(
             "tr",
             tag("th", row["variant"], scope="row"),
-            tag("td", as_ms(row["simulated_s"])),
-            td(as_ms(row["live_s"]), as_ms_range(row["live_ci95_s"])),
+            tag("td", as_least(row, "simulated", "≥ ")),
+            td(as_least(row, "live", "≥ "), as_ms_range(row["live_ci95_s"])),
             tag("td", as_percent(row["accuracy"])),
             tag("td", as_times(row["work"])),
             tag("td", SAID[row["status"]] or "meets", class_="text"),

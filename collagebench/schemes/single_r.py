@@ -9,8 +9,8 @@ copy, independent of X with the same distribution, and T the latency that the us
 
 The fit tries every delay in the log with the largest q that the budget allows, and takes the pair with the lowest
 percentile of T. In this model no policy with several reissues is better. The model ignores the load that copies add: on
-a busy fleet, fit again to a run with the copies. Source: Kaler, He and Elnikety, "Optimal Reissue Policies for Reducing
-Tail Latency", SPAA 2017.
+a busy fleet there are more of them, and a smaller budget is needed. Source: Kaler, He and Elnikety, "Optimal Reissue
+Policies for Reducing Tail Latency", SPAA 2017.
 """
 
 from __future__ import annotations

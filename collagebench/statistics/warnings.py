@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collagebench.results.reader import Run
 from collagebench.statistics.latency import failures
-from collagebench.statistics.notes.delays import just_in_time, known_late
+from collagebench.statistics.notes.delays import just_in_time, known_late, over_budget
 from collagebench.statistics.notes.load import after_the_end, few_bursts, other_load, saturation
 from collagebench.statistics.notes.machine import busy_host, drift, measured_again, places, silent_hosts
 from collagebench.statistics.notes.sample import extended, few_requests, other_fleet, sampled, whole_runs
@@ -44,4 +44,5 @@ def _of_scheme(run: Run, variant: str) -> list[str]:
         )
     if not overwhelmed(run, variant):  # otherwise busy workers and growing latencies are already reported
         found += [*saturation(run, variant), *drift(run, variant)]
-    return [*found, *after_the_end(run, variant), *just_in_time(run, variant), *known_late(run, variant)]
+    found += [*after_the_end(run, variant), *just_in_time(run, variant), *known_late(run, variant)]
+    return found + over_budget(run, variant)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
-from collagebench.report.recommendation import said_points
+from collagebench.report.recommendation import said_points, said_right
 from collagebench.schemes import SCHEMES
 from collagebench.study.candidates import Left
+from collagebench.study.ranking import ABOUT
 from collagebench.study.wishes import Candidate, Status, Wishes, status
 
 MISSES = 3
@@ -52,7 +53,7 @@ def explain(
 
 def figures(one: Candidate, wishes: Wishes) -> str:
     """Return a candidate's latency, accuracy and work as text, with the bad ends of the intervals."""
-    return f"{_latency(one, wishes)}, {_accuracy(one)}, {_work(one)}"
+    return f"{_latency(one, wishes)}, {_accuracy(one, wishes)}, {_work(one)}"
 
 
 def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
@@ -62,7 +63,7 @@ def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
     sure = status(choice, wishes) == "meets"
     slo = f", against an SLO of {1e3 * wishes.slo:.10g} ms" if wishes.slo is not None else ""
     verb = "Use" if sure else "Perhaps use"
-    return f"{verb} {what}: {_latency(choice, wishes)}{slo}, {_accuracy(choice)}, {_work(choice)}."
+    return f"{verb} {what}: {_latency(choice, wishes)}{slo}, {_accuracy(choice, wishes)}, {_work(choice)}."
 
 
 def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
@@ -127,21 +128,21 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
 
 
 def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str | None:
-    """Name the fastest cheaper candidate that is only perhaps good enough, or else the fastest that is ruled out.
+    """Name a clearly cheaper candidate that is only perhaps good enough, or else the fastest that is ruled out.
 
-    Return None if none is cheaper. The one without redundancy is never named as ruled out: another line covers it.
+    It is the cheapest with an SLO, the fastest without one, as in the ranking. Return None if none is cheaper. The one
+    without redundancy is never named as ruled out: another line covers it.
     """
+    cheaper = [one for one in judged if one.cost < choice.cost - ABOUT["cost"]]
     if status(choice, wishes) == "meets":
-        unsure = [one for one in judged if one.cost < choice.cost - 0.01 and status(one, wishes) == "perhaps"]
+        unsure = [one for one in cheaper if status(one, wishes) == "perhaps"]
         if unsure:
-            best = min(unsure, key=lambda one: one.worst.latency)
-            gives = f"{_latency(best, wishes)}, {_accuracy(best)}"
+            best = min(unsure, key=lambda one: one.worst.latency if wishes.slo is None else one.cost)
+            gives = f"{_latency(best, wishes)}, {_accuracy(best, wishes)}"
             return (
                 f"Cheaper, and perhaps good enough: {_name(best)} ({_work(best)}) with {gives}; more --runs would tell."
             )
-    some = [
-        one for one in judged[1:] if one.cost < choice.cost - 0.01 and status(one, wishes) not in ("meets", "perhaps")
-    ]
+    some = [one for one in cheaper if one is not judged[0] and status(one, wishes) not in ("meets", "perhaps")]
     steady = [one for one in some if one.worst.unsteady is None]
     if not steady:
         return None
@@ -176,14 +177,14 @@ def _latency(one: Candidate, wishes: Wishes) -> str:
     return f"a {wishes.quantile} of {least}{_ms(worst.latency)}{upper}"
 
 
-def _accuracy(one: Candidate) -> str:
+def _accuracy(one: Candidate, wishes: Wishes) -> str:
     if one.accuracy is None:
         return "accuracy unknown"
-    points = said_points(one.lost or 0.0)
-    worst = points if one.lost_at_most is None else said_points(one.lost_at_most)
+    points = said_points(one.lost or 0.0, wishes.allowed_loss)
+    worst = points if one.lost_at_most is None else said_points(one.lost_at_most, wishes.allowed_loss)
     perhaps = f", perhaps {worst}" if worst != points else ""
     more = f" ({points} points{perhaps})" if perhaps or points != "+0.0" else ""
-    return f"{100 * one.accuracy:.1f} % right{'' if one.scheme == 'none' else more}"
+    return f"{said_right(one.accuracy, wishes.accuracy)} right{'' if one.scheme == 'none' else more}"
 
 
 def _work(one: Candidate) -> str:

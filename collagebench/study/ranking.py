@@ -2,8 +2,8 @@
 
 With an SLO, the candidates that meet the wishes are ranked by cost: worker time per request relative to no redundancy,
 the mean over the loads. On equal hardware it stands for energy and for room for other work. If costs are about equal,
-the more accurate candidate wins, then the one with the lower upper end of its latency interval. But if the candidate
-without redundancy meets the wishes, it comes first, because nothing is simpler.
+the more accurate candidate wins, then the one with the lower upper end of its latency interval, then the faster one.
+But if the candidate without redundancy meets the wishes, it comes first, because nothing is simpler.
 
 Without an SLO, candidates that are shown to be faster than no redundancy (by the paired tests of `statistics.best` over
 the common runs) come first, then no redundancy, then the rest. Within each group, the next place goes to the cheapest,
@@ -37,7 +37,7 @@ def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
         else:
             plain = [candidate for candidate in some if candidate.scheme == "none"]
             others = [candidate for candidate in some if candidate.scheme != "none"]
-            found += plain + _in_order(others, ("cost", "accuracy", "upper end"))
+            found += plain + _in_order(others, ("cost", "accuracy", "upper end", "latency"))
     return found
 
 
@@ -124,7 +124,7 @@ def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]
         for key in keys:
             values = [_key(candidate, key) for candidate in best]
             least = min(values)
-            limit = least * (1 + ABOUT[key]) if key == "upper end" else least + ABOUT[key]
+            limit = least * (1 + ABOUT[key]) if key in ("upper end", "latency") else least + ABOUT[key]
             best = [candidate for candidate, value in zip(best, values, strict=True) if value <= limit]
         first = min(best, key=lambda candidate: [_key(candidate, key) for key in keys])
         left.remove(first)
@@ -134,6 +134,5 @@ def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]
 
 def _key(candidate: Candidate, name: str) -> float:
     """Return the value of a key, turned so that lower is better."""
-    if name == "accuracy":
-        return -(candidate.accuracy or 0.0)
-    return candidate.at_most if name == "upper end" else candidate.cost
+    values = {"cost": candidate.cost, "accuracy": -(candidate.accuracy or 0.0), "upper end": candidate.at_most}
+    return values.get(name, candidate.worst.latency)

@@ -70,7 +70,9 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
             {
                 "variant": name,
                 "simulated_s": by_name[name]["loads"][-1]["latency_s"],
+                "simulated_bounded": by_name[name]["loads"][-1].get("bounded", True),
                 "live_s": finite(one.worst.latency),
+                "live_bounded": one.worst.bounded,
                 "live_ci95_s": [one.worst.low, one.worst.high] if math.isfinite(one.worst.high) else None,
                 "accuracy": one.accuracy,
                 "work": finite(one.cost),

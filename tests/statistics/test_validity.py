@@ -222,6 +222,26 @@ def test_the_share_just_before_a_delay_is_that_of_all_answers(tmp_path):
     assert said.startswith("hedge: 25 % of its answers arrive just before its --hedge-delay of 100 ms")
 
 
+@pytest.mark.parametrize(("copies", "said"), [(10, False), (12, True)])
+def test_a_fitted_hedge_that_copies_more_than_its_budget_is_worth_a_word(tmp_path, copies, said):
+    """The note gives the share of requests that were copied and the budget, if they differ by more than a tenth."""
+    given = {"hedge_delay": "fit", "hedge_budget": 0.1, "hedge_log": "log"}
+    config = {**HEADER["config"], "schemes": [{"name": "hedge", "variant": "hedge", "options": given}]}
+    schemes = [{"scheme": "hedge", "variant": "hedge", "allotment": {"single": 10}, "options": {"hedge_delay": 0.1}}]
+    writer = RunWriter(tmp_path / "run", {**HEADER, "config": config, "schemes": schemes})
+    for number in range(100):
+        writer.request(request(scheme="hedge", number=number))
+        writer.task(task(scheme="hedge", number=number))
+    for number in range(copies):
+        writer.task(task(scheme="hedge", number=100 + number, requests=str(number), attempt=1))
+    writer.cell(cell(scheme="hedge", requests=100))
+    writer.finish("done")
+    writer.close()
+    notes = [text for text in warnings(load(tmp_path / "run")) if "--hedge-budget" in text]
+    words = "hedge: 12 % of its requests were copied, for a --hedge-budget of 10 %"
+    assert [text.startswith(words) for text in notes] == ([True] if said else [])
+
+
 def test_a_delay_beyond_the_deadline_is_worth_a_word(tmp_path):
     """A delay beyond the deadline never expires, which a warning says: perhaps milliseconds were meant."""
     header = {
@@ -491,7 +511,8 @@ def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path, forgotten):
     writer.close()
     (reason,) = judge(load(tmp_path / "run"))
     assert reason.startswith(f"none: {forgotten} of 100 requests were neither answered nor given up")
-    assert reason.endswith("which is a bug in the scheme")
+    assert "which is a bug in the scheme" in reason
+    assert reason.endswith("it must say so in `waits`")
 
 
 @pytest.mark.parametrize(

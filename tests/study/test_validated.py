@@ -12,6 +12,7 @@ from collagebench.config import Config
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.errors import DataError, OutputError
+from collagebench.report.recommendation import as_least
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.study.recommend import Asked
@@ -76,16 +77,20 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment, "run", experiment.simulate)
 
 
-def validated(directory: Path, slo: float, *ranking: str, utilisation: float = 0.3) -> dict[str, Any]:
+def validated(
+    directory: Path, slo: float, *ranking: str, utilisation: float = 0.3, quantile: str = "p50"
+) -> dict[str, Any]:
     """Return the validation of an answer with this ranking."""
-    config = Config(runs=5, requests=80, compute="emulated", compute_time=0.001, slo_ms=1e3 * slo)
+    config = Config(
+        runs=5, requests=80 if quantile == "p50" else 40, compute="emulated", compute_time=0.001, slo_ms=1e3 * slo
+    )
     options = {"hedge": {"hedge_delay": "p90"}, "replication": {"replicas": 2}}
     candidates = [
         {
             "variant": name,
             "scheme": name,
             "options": options[name],
-            "loads": [{"latency_s": 9.0}, {"latency_s": SIMULATED[name]}],
+            "loads": [{"latency_s": 9.0}, {"latency_s": SIMULATED[name], "bounded": quantile == "p50"}],
         }
         for name in options
     ]
@@ -96,7 +101,18 @@ def validated(directory: Path, slo: float, *ranking: str, utilisation: float = 0
         "asked": {"loads": [{"rate": 1.0}, {"rate": 5.0}]},
     }
     loads = ({"utilisation": 0.1}, {"utilisation": utilisation})
-    return validate(Asked(config, loads, Wishes(slo=slo, loss=1.0, quantile="p50")), answer, directory, Progress())
+    return validate(Asked(config, loads, Wishes(slo=slo, loss=1.0, quantile=quantile)), answer, directory, Progress())
+
+
+@pytest.mark.usefixtures("simulated")
+def test_what_is_only_a_lower_bound_is_marked(tmp_path: Path) -> None:
+    """With too few requests for a p99, the live figure is a lower bound, which the table of the validation marks."""
+    found = validated(tmp_path, 1.0, "hedge", quantile="p99")
+    (row,) = found["rows"]
+    assert (row["simulated_bounded"], row["live_bounded"]) == (False, False)
+    assert as_least({**row, "live_s": 0.0646}, "live", ">= ") == ">= 64.6"
+    (known,) = validated(tmp_path / "known", 1.0, "hedge")["rows"]
+    assert (known["live_bounded"], as_least({**known, "live_s": 0.05}, "live", ">= ")) == (True, "50.0")
 
 
 @pytest.mark.usefixtures("simulated")

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collagebench.errors import UsageError
+from collagebench.report.recommendation import said_points, said_right
 from collagebench.study.candidates import Left
 from collagebench.study.explained import explain
+from collagebench.study.explained import figures as said_figures
 from collagebench.study.ranking import ABOUT, as_fast, faster_than_none, front, near_misses, ranked
 from collagebench.study.wishes import Candidate, Figures, Wishes, status
 
@@ -246,6 +248,42 @@ def test_it_says_why_what_is_no_worse_in_any_figure_comes_second() -> None:
     assert "Next best, no worse in any figure but less certain: collage with a p99 of 60 ms (at most 90 ms)" in text
     order = [chosen, replace(wide, at=candidate("collage", 0.061, 1.27, high=0.09).at)]
     assert "Next best: collage" in " ".join(explain([NONE, *order], order, {}, (), wishes, ()))
+
+
+def test_what_is_cheaper_and_perhaps_good_enough_is_named() -> None:
+    """With an SLO the cheapest is named that saves clearly, without one the fastest; a hundredth saved is not clear."""
+    chosen = candidate("backup", 0.04, 1.53)
+    slight = candidate("idle", 0.03, 1.52, high=0.2)
+    early, late = candidate("early", 0.05, 1.06, high=0.2), candidate("p90", 0.08, 1.05, high=0.2)
+    judged = [NONE, chosen, slight, early, late]
+    text = " ".join(explain(judged, [chosen, late, early, slight], {}, (), Wishes(slo=0.1), ()))
+    assert "Cheaper, and perhaps good enough: p90 (1.05x the work)" in text
+    text = " ".join(explain([NONE, chosen, slight], [chosen, slight], {}, (), Wishes(slo=0.1), ()))
+    assert "perhaps good enough: " not in text
+    unsure = [replace(one, at=(replace(one.worst, high=inf),)) for one in (slight, early, late)]
+    text = " ".join(explain([NONE, chosen, *unsure], [chosen, *unsure], {}, (), Wishes(), ()))
+    assert "Cheaper, and perhaps good enough: early (1.06x the work)" in text
+
+
+def test_of_what_is_otherwise_alike_the_faster_comes_first() -> None:
+    """If cost, accuracy and upper ends are about equal, the clearly faster candidate is ranked first."""
+    slow, fast = candidate("p90", 0.083, 1.05, high=0.2), candidate("early", 0.046, 1.058, high=0.2)
+    near = candidate("near", 0.082, 1.04, high=0.2)
+    assert [one.variant for one in ranked([NONE, slow, fast], Wishes(slo=0.09))] == ["early", "p90"]
+    assert [one.variant for one in ranked([NONE, slow, near], Wishes(slo=0.09))] == ["near", "p90"]
+
+
+def test_digits_show_on_which_side_of_a_limit_a_share_is() -> None:
+    """A share that is rounded to its limit has as many digits as show that it is not at it."""
+    assert [said_right(share, 0.995) for share in (0.994947, 0.995, 0.99504, 0.98)] == [
+        "99.49 %", "99.5 %", "99.504 %", "98.0 %",
+    ]  # fmt: skip
+    assert [said_points(lost, 0.01) for lost in (0.0103, 0.01, 0.0097, 0.005, -0.0001)] == [
+        "-1.03", "-1.0", "-0.97", "-0.5", "+0.0",
+    ]  # fmt: skip
+    one = candidate("x", 0.05, accuracy=0.89496)
+    assert "89.50 % right" not in said_figures(one, Wishes(accuracy=0.895))
+    assert "89.496 % right" in said_figures(one, Wishes(accuracy=0.895))
 
 
 def test_the_longest_answer_has_seven_sentences() -> None:

@@ -19,6 +19,8 @@ DELAYS = ("hedge_delay", "reissue_after", "default_after", "coded_after")
 """Options in seconds, after which a scheme acts on a missing reply."""
 HOLD = "hold"
 """The option, in seconds, for how long any scheme holds a group's answer back."""
+OVER = 1.1
+"""A fitted hedge may copy so many times its budget without a note, as chance may also do that."""
 REPLIES = 20
 """The number of replies from which on a running percentile is known (see `schemes.percentile`)."""
 
@@ -51,6 +53,23 @@ def just_in_time(run: Run, variant: str) -> list[str]:
                     "delay apart from the usual service time."
                 )
     return found
+
+
+def over_budget(run: Run, variant: str) -> list[str]:
+    """Report that a hedge that was fitted to a budget copied clearly more, because copies add load."""
+    mine = run.of(variant)
+    given = {one.get("variant"): one.get("options") for one in run.config.get("schemes", [])}
+    options: dict[str, Any] = dict(given.get(variant) or {})
+    budget = _number(options.get("hedge_budget"))
+    if options.get("hedge_delay") != "fit" or not budget:
+        return []
+    share = int((mine.tasks["attempt"] > 0).sum()) / int(mine.cells["requests"].sum())
+    if share <= OVER * budget:
+        return []
+    return [
+        f"{variant}: {100 * share:.3g} % of its requests were copied, for a --hedge-budget of {100 * budget:g} %, "
+        "because the fit does not count the load that copies add: choose a smaller one."
+    ]
 
 
 def known_late(run: Run, variant: str) -> list[str]:
