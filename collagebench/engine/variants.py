@@ -10,8 +10,7 @@ from collagebench import zoo
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine.fitted import resolve_fits
 from collagebench.errors import ModelError, UsageError, nearest
-from collagebench.models.architecture import ROLES
-from collagebench.results.checks import MOST
+from collagebench.results.checks import MOST, ROLES
 from collagebench.schemes import make
 from collagebench.schemes.faults import ask, breach, brief, is_own, named, place, value_of, waits_of
 from collagebench.schemes.protocol import Scheme

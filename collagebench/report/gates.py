@@ -156,7 +156,7 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
     found = _read(scheme, metric)
     if found is not None:
         return float(found)
-    if metric in ENDS and ends_of(scheme, _of(metric)) is not None:
+    if metric in ENDS and _of(metric) in LATENCIES and ends_of(scheme, _of(metric)) is not None:
         raise _Unknown(f"{figure} is infinite, because {scheme['failed']} of {scheme['requests']} requests failed")
     if metric in ENDS and _read(scheme, _of(metric)) is not None:
         raise _Unknown(f"{figure} is not known, because that takes at least two runs, each with a {_of(metric)}")

@@ -98,11 +98,15 @@ def test_ends_of_intervals_do_not_trip_by_chance(summary):
 
 
 def test_an_interval_that_is_not_known_fails(tmp_path):
-    """A gate on an interval's end says why it is unknown: there is only one run, or requests are too few."""
+    """A gate on an interval's end says why it is unknown: there is only one run, requests are too few, or no class is known."""
     single = summarise([load(make_run(tmp_path / "single", {"none": lognormal(1, 1, 400)}))])
     assert outcome(single, "none.p99_low > 1")["reason"] == (
         "none.p99_low is not known, because that takes at least two runs, each with a p99"
     )
+    unclassified = summarise([load(make_run(tmp_path / "unknown", {"none": lognormal(1, 2, 400)}, predicted=None))])
+    for figure in ("accuracy", "goodput"):
+        low = f"none.{figure}_low"
+        assert outcome(unclassified, f"{low} < 1")["reason"] == f"{low} is not known in this run"
     few = summarise([load(make_run(tmp_path / "few", {"none": lognormal(1, 2, 40)}))])
     assert "80 requests are too few for it; it is at least" in outcome(few, "none.p99_high > 1")["reason"]
 
