@@ -98,7 +98,7 @@ def test_ends_of_intervals_do_not_trip_by_chance(summary):
 
 
 def test_an_interval_that_is_not_known_fails(tmp_path):
-    """A gate on an interval's end says why it is unknown: there is only one run, requests are too few, or no class is known."""
+    """A gate on an interval's end says why it is unknown: one run only, too few requests, or no known class."""
     single = summarise([load(make_run(tmp_path / "single", {"none": lognormal(1, 1, 400)}))])
     assert outcome(single, "none.p99_low > 1")["reason"] == (
         "none.p99_low is not known, because that takes at least two runs, each with a p99"
