@@ -14,9 +14,8 @@ from collagebench.cli.sectioned import SectionedCommand
 from collagebench.cli.standard_streams import say
 from collagebench.config import option
 from collagebench.errors import UsageError
+from collagebench.terms import ROLES
 from collagebench.workload.dataset import NAMES
-
-ROLES = ("single", "collage", "backup", "parity", "coded")
 
 
 class EvaluateCommand(SectionedCommand):

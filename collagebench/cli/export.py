@@ -15,6 +15,7 @@ from collagebench.cli.standard_streams import say
 from collagebench.errors import CollagebenchError, DataError, ModelError, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
+from collagebench.terms import TRAINED
 from collagebench.workload.dataset import NAMES
 from collagebench.zoo.seen import seen_in_training
 
@@ -37,7 +38,7 @@ class ExportCommand(SectionedCommand):
 
 
 @click.command(cls=ExportCommand)
-@click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(["single", "collage", "parity", "backup"]))
+@click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(TRAINED))
 @click.option("--dataset", metavar="NAME", help="Only models of this dataset.  [default: all]")
 @click.option("--data", type=click.Path(path_type=Path), help="Directory of the images: test/, and train/ for --int8.")
 @may_download

@@ -18,6 +18,7 @@ from collagebench.errors import Interrupted, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.results.environment import cores
+from collagebench.terms import TRAINED
 from collagebench.training.asked import own_layers, training_images
 from collagebench.training.recipe import VIEWS
 from collagebench.workload.dataset import HELD_OUT, NAMES, fingerprint
@@ -47,7 +48,7 @@ class TrainCommand(SectionedCommand):
 
 
 @click.command(cls=TrainCommand)
-@click.argument("role", type=click.Choice(["single", "collage", "parity", "backup"]))
+@click.argument("role", type=click.Choice(TRAINED))
 @click.option("--dataset", default="shapes", show_default=True, type=click.Choice(NAMES), help="Images to train on.")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Directory of the images; an imagefolder holds train/ and test/."

@@ -23,6 +23,8 @@ from collagebench.errors import DataError
 
 GRIDS: Final = {2: (1, 2), 4: (2, 2)}
 """The numbers of images that a concatenation can hold, and its (rows, columns) for each: halves or quadrants."""
+LARGEST_K = 8
+"""The most images that one parity stands for."""
 
 
 def add(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

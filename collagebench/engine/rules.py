@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 
 from collagebench.engine.router import Job
 from collagebench.errors import CollagebenchError
-from collagebench.results.checks import MOST, SOURCES
+from collagebench.results.checks import MOST
 from collagebench.schemes.faults import breach, brief, failure, named, value_of
 from collagebench.schemes.protocol import Action, Answer, Fail, Judge, Request, Scheme, Send, Task
+from collagebench.terms import SOURCES
 
 FURTHER = 1000
 """Further tasks that are allowed per arrived request, besides two for each worker; more are sent without end."""

@@ -10,10 +10,11 @@ from collagebench import zoo
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine.fitted import resolve_fits
 from collagebench.errors import ModelError, UsageError, nearest
-from collagebench.results.checks import MOST, ROLES
+from collagebench.results.checks import MOST
 from collagebench.schemes import make
 from collagebench.schemes.faults import ask, breach, brief, is_own, named, place, value_of, waits_of
 from collagebench.schemes.protocol import Scheme
+from collagebench.terms import ROLES
 from collagebench.workload.dataset import Dataset, open_dataset
 
 

@@ -16,13 +16,12 @@ from collagebench.measurement.accuracy import Sample, draw
 from collagebench.measurement.appraisal import Report, appraise, as_json
 from collagebench.measurement.coded import Code, approxifer, tune
 from collagebench.results.environment import capture
+from collagebench.terms import ROLES
 from collagebench.workload.dataset import HELD_OUT, Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 from collagebench.zoo.seen import seen_in_training, taught_by_another
 
 SCHEMA = 1
-ROLES = ("single", "coded", "backup", "collage", "parity")
-"""The roles, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)

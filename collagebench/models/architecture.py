@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from collagebench.coding.mosaic import LARGEST_GRID
+from collagebench.coding.parity import GRIDS, LARGEST_K
 from collagebench.errors import UsageError
+from collagebench.terms import ROLES
 
-ROLES = ("single", "backup", "collage", "parity", "coded")
 CODES = ("addition", "concatenation")
 HEADS = ("grid", "detection")
 LAYERS = ("residual", "whitened")
@@ -110,9 +111,9 @@ class Architecture:
     def _check_code(self) -> None:
         if self.code not in CODES:
             raise UsageError(f"unknown code {self.code!r}; the codes are {', '.join(CODES)}; use --code")
-        if self.k is None or not 2 <= self.k <= 8:
-            raise UsageError(f"a parity input stands for 2 to 8 images, not {self.k}; use --k")
-        if self.code == "concatenation" and self.k not in (2, 4):
+        if self.k is None or not 2 <= self.k <= LARGEST_K:
+            raise UsageError(f"a parity input stands for 2 to {LARGEST_K} images, not {self.k}; use --k")
+        if self.code == "concatenation" and self.k not in GRIDS:
             raise UsageError(f"concatenation puts 2 or 4 images side by side, not {self.k}; use --code addition")
 
     @property

@@ -22,10 +22,9 @@ from collagebench.errors import DataError
 from collagebench.results.directory import CELLS, REQUESTS, TASKS
 from collagebench.results.records import NO_CLASS
 from collagebench.results.table import Table
+from collagebench.terms import ROLES, SOURCES
 
-SOURCES = ("own", "replica", "hedge", "resent", "collage", "parity", "coded", "backup", "default")
 OUTCOMES = ("used", "wasted", "cancelled", "cancelled in service", "dropped", "crashed", "lost", "deadline", "refused")
-ROLES = ("single", "collage", "backup", "parity", "coded")
 PHASES = ("group", "encode", "queue", "service", "transport", "decode", "hold")
 """The phases that add up to a latency; `injected` is a part of `service`."""
 MOST = 2**31

@@ -22,7 +22,7 @@ from collagebench.ordinary import ordinary
 
 RECORDING = (
     *("coding", "config.py", "engine", "fleet", "import_path.py", "number_files.py", "onnx_session.py", "results"),
-    *("schemes", "statistics", "stragglers", "worker", "workload", "zoo"),
+    *("schemes", "statistics", "stragglers", "terms.py", "worker", "workload", "zoo"),
 )
 """The parts of this package that records depend on; statistics are included because they decide which runs are measured
 again."""

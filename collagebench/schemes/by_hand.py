@@ -14,7 +14,6 @@ import copy
 import math
 from collections.abc import Callable, Hashable, Mapping
 
-from collagebench.results.checks import SOURCES
 from collagebench.schemes.protocol import (
     BATCHED,
     Action,
@@ -29,6 +28,7 @@ from collagebench.schemes.protocol import (
     Task,
     Wake,
 )
+from collagebench.terms import SOURCES
 
 WORKERS = 1000
 """The size of the fleet for which a scheme is asked for its roles: as many as any scheme takes."""

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.coding.parity import add, concatenate, recover
+from collagebench.coding.parity import LARGEST_K, add, concatenate, recover
 from collagebench.errors import UsageError
 from collagebench.schemes.backed_up import SINGLES_AT_MOST, BackedUp, parse_hold
 from collagebench.schemes.checks import check_count
@@ -62,7 +62,7 @@ class Parity(BackedUp):
         parity_workers: int | None = None,
         reissue_after: str | float | None = None,
     ) -> None:
-        check_count(2, 8, parity_k=parity_k)
+        check_count(2, LARGEST_K, parity_k=parity_k)
         check_count(1, parity_workers=parity_workers)
         if parity_code not in ("addition", "concatenation"):
             raise UsageError(f"--parity-code must be addition or concatenation, not {parity_code!r}")

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collagebench.coding.parity import GRIDS
+from collagebench.coding.mosaic import LARGEST_GRID
+from collagebench.coding.parity import GRIDS, LARGEST_K
 from collagebench.workload.dataset import NAMES
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def how_to_make(role: str, traits: Mapping[str, Any], models: Sequence[Model], o
 
     `out` is the directory for the model; None for the default directory of the commands, which is assumed to be empty.
     """
-    if traits.get("code") == "concatenation" and traits.get("k") not in (None, *GRIDS):
-        return f"such a model cannot exist: concatenation takes {' or '.join(map(str, GRIDS))} images"
+    if impossible := _impossible(traits):
+        return f"such a model cannot exist: {impossible}"
     dataset, data = _images(models, traits)
     place = ["--out", shlex.quote(str(out))] if out else []
     export = ["collagebench export", *(["--int8"] if traits.get("precision") == "int8" else []), *data, *place]
@@ -37,6 +38,18 @@ def how_to_make(role: str, traits: Mapping[str, Any], models: Sequence[Model], o
     if role in ("single", "coded"):
         single = ""
     return f"make one with {single}`{' '.join(train)}` and `{' '.join(export)}`{then}"
+
+
+def _impossible(traits: Mapping[str, Any]) -> str:
+    """Return why no model can have these traits; an empty string if one can."""
+    grid, k = traits.get("grid"), traits.get("k")
+    if grid is not None and grid not in range(2, LARGEST_GRID + 1):
+        return f"a collage has 2 to {LARGEST_GRID} cells along a side"
+    if k is not None and k not in range(2, LARGEST_K + 1):
+        return f"a parity input stands for 2 to {LARGEST_K} images"
+    if traits.get("code") == "concatenation" and k not in (None, *GRIDS):
+        return f"concatenation takes {' or '.join(map(str, GRIDS))} images"
+    return ""
 
 
 def _images(models: Sequence[Model], traits: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from collagebench.coding.mosaic import LARGEST_GRID
-from collagebench.coding.parity import GRIDS
+from collagebench.coding.parity import GRIDS, LARGEST_K
 from collagebench.errors import ModelError
 from collagebench.kinds import KINDS, shown
-from collagebench.models.architecture import CODES, HEADS, ROLES
+from collagebench.models.architecture import CODES, HEADS
+from collagebench.terms import ROLES
 
 SCHEMA = 1
 PRECISIONS = ("float32", "int8")
@@ -79,7 +80,7 @@ OWN: dict[str, tuple[str, Callable[[dict[str, Any]], bool], Kind]] = {
     "grid": ("a collage", _is_collage, _whole(2, LARGEST_GRID)),
     "head": ("a collage", _is_collage, _one_of(HEADS)),
     "boxes": ("a detection head", _has_boxes, KINDS["some"]),
-    "k": ("a parity", _is_parity, _whole(2, 8)),
+    "k": ("a parity", _is_parity, _whole(2, LARGEST_K)),
     "code": ("a parity", _is_parity, _one_of(CODES)),
 }
 """Fields of some models only: which models those are, and the permitted values. They are null for all others."""

@@ -14,9 +14,10 @@ from collagebench.config import Config, SchemeConfig
 from collagebench.engine.cells import Progress
 from collagebench.engine.experiment import simulate
 from collagebench.report.summary import summarise
-from collagebench.results.checks import OUTCOMES, SOURCES
+from collagebench.results.checks import OUTCOMES
 from collagebench.results.reader import load
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
+from collagebench.terms import SOURCES
 
 FILE = Path(ROOT) / "docs" / "records.md"
 if not FILE.exists():

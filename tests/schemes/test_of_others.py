@@ -377,8 +377,8 @@ def test_what_is_no_input_and_no_answer_is_said(
         ({"single": 9, "collage": 1}, {"gird": 3}, "needs 'gird' of role 'collage', which no .*; did you mean 'grid'?"),
         ({"single": 9, "collage": 1}, {"role": "single"}, "needs 'role' of role 'collage', .*; its traits are code, "),
         ({"single": 9, "collage": 1}, {3: 3}, "needs 3 of role 'collage', which no model has; its traits are code, "),
-        ({"single": 9, "magic": 1}, {}, "asks for 'magic' workers, but models have the roles single, collage, backup"),
-        ({"single": 9, 3: 1}, {}, "asks for 3 workers, but models have the roles single, collage, backup, parity"),
+        ({"single": 9, "magic": 1}, {}, "asks for 'magic' workers, but models have the roles single, coded, backup"),
+        ({"single": 9, 3: 1}, {}, "asks for 3 workers, but models have the roles single, coded, backup, collage"),
     ],
     ids=["misspelt", "role", "number", "role of its own", "role that is a number"],
 )

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from full_disk import files_limited_to
@@ -209,10 +210,19 @@ def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path
     )
 
 
-def test_there_is_no_parity_by_concatenation_of_three() -> None:
-    """For a parity by concatenation of three, no command is advised, since it cannot exist."""
-    with pytest.raises(ModelError, match="such a model cannot exist: concatenation takes 2 or 4 images"):
-        zoo.find(zoo.load(), "parity", dataset="shapes", k=3, code="concatenation")
+@pytest.mark.parametrize(
+    ("role", "traits", "why"),
+    [
+        ("parity", {"k": 3, "code": "concatenation"}, "concatenation takes 2 or 4 images"),
+        ("parity", {"k": 9, "code": "addition"}, "a parity input stands for 2 to 8 images"),
+        ("collage", {"grid": 17}, "a collage has 2 to 16 cells along a side"),
+    ],
+)
+def test_for_a_model_that_cannot_exist_no_command_is_advised(role: str, traits: dict[str, Any], why: str) -> None:
+    """For a model that `train` would refuse to make, the message says why instead of how."""
+    with pytest.raises(ModelError, match=f"such a model cannot exist: {why}") as raised:
+        zoo.find(zoo.load(), role, dataset="shapes", **traits)
+    assert "collagebench train" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +267,7 @@ COLLAGE = {"role": "collage", "grid": 2, "input": [32, 32, 3]}
         ({"macs": -5}, "macs of one must be a whole number from 1 up, not -5"),
         ({"macs": 0}, "macs of one must be a whole number from 1 up, not 0"),
         ({"macs": True}, "macs of one must be a whole number from 1 up, not true"),
-        ({"role": "teacher"}, 'role of one must be one of single, backup, collage, parity, coded, not "teacher"'),
+        ({"role": "teacher"}, 'role of one must be one of single, coded, backup, collage, parity, not "teacher"'),
         ({"name": 5}, "name of models[0] must be a non-empty string, not 5"),
         ({"classes": ["tabby", "tabby"]}, "classes of one must be a list of strings that are all different"),
         ({"classes": []}, "classes of one must be a list of strings that are all different, not []"),
