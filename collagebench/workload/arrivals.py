@@ -66,6 +66,11 @@ def parameters_of(kind: str) -> Mapping[str, float]:
     """
     if is_log(kind):
         return {}
+    if kind == "closed":
+        raise UsageError(
+            "there is no closed loop, in which a late answer delays the next request and so hides what it costs: use "
+            f"{', '.join(KINDS[:-1])} or {KINDS[-1]}, or give the path of a file of times"
+        )
     if kind not in PARAMETERS:
         others = f"give the path of a file of times, such as ./{kind}, or one of"
         raise UsageError(f"there are no arrivals called {kind!r}{nearest(kind, KINDS, others)}")
