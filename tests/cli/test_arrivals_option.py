@@ -347,7 +347,7 @@ def test_real_workers_serve_bursts(capsys: pytest.CaptureFixture[str], tmp_path:
     ("verb", "arrivals", "code", "sentence"),
     [
         ("simulate", "gone.csv", 1, "gone.csv cannot be read (No such file or directory)"),
-        ("simulate", "closed", 2, "there is no closed loop, in which a late answer delays the next request and so hides"),
+        ("simulate", "closed", 2, "there is no closed loop, in which a late answer delays the next request"),
         ("simulate", "poison", 2, "there are no arrivals called 'poison'; did you mean 'poisson'?"),
         ("run", "./words.txt", 1, "words.txt is 'now', but must be a time: seconds, below 1e+11, or a date such as"),
         ("record", "./words.txt", 2, "--arrivals must be poisson or constant, not './words.txt'"),
