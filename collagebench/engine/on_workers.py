@@ -124,24 +124,24 @@ async def _run_cells(
             evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.codec, variant.models)
             recorder = recorder_of(plan, writer, variant, run, evaluate)
             judge = _judge(plan, variant, run, aside)
-            cell = LiveCell(
-                pacer,
-                connections,
-                variant.codec,
-                variant.models,
-                plan.images,
-                plan.stragglers.mode,
-                config.deadline,
-                plan.compute_of(variant) if config.compute == "emulated" else None,
-                judge.ahead,
-                on_lost,
-                crashes_of(plan, run),
-                fleet.crash,
-            )
             listener = watched(plan, variant, run, recorder, progress)
             with contextlib.closing(judge):
                 conduct = conductor_of(plan, variant, run, listener, judge)
                 async with _disturbed(fleet, plan, writer, variant, run):
+                    cell = LiveCell(
+                        pacer,
+                        connections,
+                        variant.codec,
+                        variant.models,
+                        plan.images,
+                        plan.stragglers.mode,
+                        config.deadline,
+                        plan.compute_of(variant) if config.compute == "emulated" else None,
+                        judge.ahead,
+                        on_lost,
+                        crashes_of(plan, run),
+                        fleet.crash,
+                    )  # only now: workers that are lost before its `run` would be told to a cell without a conductor
                     cpu = time.process_time()
                     await cell.run(conduct, plan.requests(run), recorder, progress.advance)
                     cpu = time.process_time() - cpu - judge.cpu
