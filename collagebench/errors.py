@@ -74,4 +74,4 @@ def nearest(key: str, known: Iterable[str], all_of_them: str = "it may have") ->
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type if the message is empty."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

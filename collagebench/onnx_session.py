@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collagebench.errors import MissingExtra
+from collagebench.errors import MissingExtra, first_line
 
 ONNX_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 
@@ -25,9 +25,8 @@ def open_session(content: bytes, threads: int = 1) -> Any:
     except ImportError as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # Ctrl-C while the library was being loaded
             raise error.__cause__ from None
-        why = (str(error).splitlines() or ["import failed"])[0]
         raise MissingExtra(
-            f"onnxruntime cannot be loaded ({why}): install it again, or raise `ulimit -v` if memory is short"
+            f"onnxruntime cannot be loaded ({first_line(error)}): install it again, or raise `ulimit -v` if memory is short"
         ) from None
 
     options = onnxruntime.SessionOptions()

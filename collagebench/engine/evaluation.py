@@ -18,7 +18,7 @@ from collagebench.coding import boxes
 from collagebench.coding.cells import NO_ANSWER, classes
 from collagebench.engine.known_outputs import digest, keep, kept
 from collagebench.engine.router import Job
-from collagebench.errors import MissingExtra, ModelError
+from collagebench.errors import MissingExtra, ModelError, first_line
 from collagebench.onnx_session import ONNX_TYPES, open_session
 from collagebench.results.records import NO_CLASS
 from collagebench.schemes.faults import ask, breach, brief
@@ -133,7 +133,7 @@ def session(model: Model, threads: int = 1) -> Any:
     except MissingExtra:
         raise
     except Exception as error:
-        raise ModelError(f"model file {model.path} cannot be loaded: {str(error).splitlines()[0]}") from None
+        raise ModelError(f"model file {model.path} cannot be loaded: {first_line(error)}") from None
     for tensors, wanted in (
         (runner.get_inputs(), ("image", ONNX_TYPES[model.dtype], [*model.input])),
         (runner.get_outputs(), ("logits", "tensor(float)", [*model.output])),

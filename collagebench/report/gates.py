@@ -151,7 +151,7 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
         return float(found)
     if not scheme["runs"]:
         raise _Unknown(f"{figure} is not known, because {figure.scheme} has no complete run")
-    if scheme["unstable"] and (_of(metric) not in _READ or metric == "goodput"):
+    if scheme["unstable"] and (_of(metric) not in _READ or _of(metric) == "goodput"):
         raise _Unknown(f"{figure} is not known, because {figure.scheme} {failing(scheme)}")
     found = _read(scheme, metric)
     if found is not None:

@@ -98,12 +98,16 @@ class RunWriter:
         if not is_empty and keep is None:
             let_go(self._lock)
             raise occupied(directory)
-        if keep is not None:
-            try:
-                _put_in_place(self._without(lambda cell: cell not in keep))
-            except OSError as error:
-                raise self._failed(error) from None
-        self._spare = held(directory, self._write_header() + SPARE)
+        try:
+            if keep is not None:
+                try:
+                    _put_in_place(self._without(lambda cell: cell not in keep))
+                except OSError as error:
+                    raise self._failed(error) from None
+            self._spare = held(directory, self._write_header() + SPARE)
+        except OutputError:
+            let_go(self._lock)
+            raise
         try:
             self._open()
         except OutputError as error:
@@ -207,9 +211,6 @@ class RunWriter:
 
         If the records cannot be written, the header, for which space is reserved, says that the run failed, whatever
         `status` is.
-
-        One fact is known to the report: `bound`, {p50, p90, p95, p99, mean (seconds), requests, source}, the latency of
-        the same arrivals on a fleet without stragglers.
         """
         try:
             self._flush()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.errors import MissingExtra, ModelError
+from collagebench.errors import MissingExtra, ModelError, first_line
 from collagebench.onnx_session import ONNX_TYPES, open_session
 from collagebench.worker.spec import ModelFile
 from collagebench.worker.wire import INPUT, OUTPUT
@@ -121,4 +121,4 @@ def _names(tensors: list[Any]) -> str:
 
 def _sentence(error: Exception) -> str:
     """Return the first line of an ONNX Runtime message, without its code."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rpartition(" : ")[2].strip().rstrip(".")
+    return first_line(error).rpartition(" : ")[2].strip().rstrip(".")

@@ -77,7 +77,7 @@ def _read(name: str, root: Path, split: str, download: bool) -> Any:
             try:
                 kind(root, train=split == "train", download=True)
             except (OSError, RuntimeError) as error:
-                reason = str(error).strip().splitlines()[-1]
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                 raise DataError(
                     f"{name} cannot be downloaded to {root} ({reason}); try again, or fetch it by hand"
                 ) from None

@@ -160,6 +160,8 @@ def test_orders_to_a_forkserver_that_is_gone_are_one_sentence(tmp_path: Path) ->
             await fleet.disturb(Disturbance("stop", (0,)))
         assert await fleet.calm() == []
 
+    with_fleet(body, tmp_path)
+
 
 def test_a_forkserver_that_goes_while_workers_are_disturbed_leaves_nobody_to_calm(tmp_path: Path) -> None:
     """If the forkserver is killed during a disturbance, `calm` still names the worker and says why no more is known."""

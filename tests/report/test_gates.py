@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_report(summary):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("metric", ["p50", "p99", "p99_high", "mean", "goodput"])
+@pytest.mark.parametrize("metric", ["p50", "p99", "p99_high", "mean", "goodput", "goodput_low"])
 def test_of_a_scheme_that_is_overloaded_no_latency_trips_or_passes(summary, metric):
     """For an overloaded scheme, latencies and goodput are unknown to gates; other figures and schemes are known."""
     overloaded = {**summary["schemes"][0], "unstable": ["its queue was still growing"]}

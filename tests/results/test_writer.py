@@ -170,6 +170,21 @@ def test_what_there_is_no_room_to_replace_stays(tmp_path):
     assert [path.name for path in (tmp_path / "run").glob("*.partial")] == []
 
 
+def test_a_directory_that_could_not_be_continued_is_free_for_the_next_try(tmp_path):
+    """If there is no room to continue a run, its directory can be used again, even by the same process."""
+    writer, _ = written_twice(tmp_path / "run")
+    writer.finish("done")
+    writer.close()
+    header = load(tmp_path / "run").header
+    blocked = tmp_path / "run" / "tasks.csv.partial"
+    blocked.mkdir()  # as on a full disk
+    with pytest.raises(OutputError, match="cannot be written"):
+        RunWriter(tmp_path / "run", header, keep=[("none", 0)])
+    blocked.rmdir()
+    RunWriter(tmp_path / "run", header, keep=[("none", 0)]).close()
+    assert load(tmp_path / "run").cells["run"].tolist() == [0]
+
+
 def test_header_says_what_happened(tmp_path):
     """`run.json` says "running" from the start, gets events as they happen, and ends with the status and its facts."""
     path = tmp_path / "deep" / "run"
