@@ -26,7 +26,8 @@ def open_session(content: bytes, threads: int = 1) -> Any:
         if isinstance(error.__cause__, KeyboardInterrupt):  # Ctrl-C while the library was being loaded
             raise error.__cause__ from None
         raise MissingExtra(
-            f"onnxruntime cannot be loaded ({first_line(error)}): install it again, or raise `ulimit -v` if memory is short"
+            f"onnxruntime cannot be loaded ({first_line(error)}): install it again, or raise `ulimit -v` if "
+            "memory is short"
         ) from None
 
     options = onnxruntime.SessionOptions()
