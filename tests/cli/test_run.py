@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import collagebench, descendants, finish, start, wait_for_requests
+from command_line import collagebench, descendants, finish, said_by, start, wait_for_requests
 from real_processes import ROOT, SOON, Watched
 
 from collagebench import zoo
@@ -25,7 +26,16 @@ pytestmark = pytest.mark.processes
 
 SMALL = ["--workers", "4", "--runs", "2", "--requests", "60", "--scheme", "none", "--scheme", "collage"]
 TABLES = ["requests.csv", "tasks.csv", "cells.csv"]
+Here = Callable[..., tuple[int, str, str]]
+"""Runs the command line; returns exit code, standard output and standard error."""
 LONG = ["--workers", "4", "--runs", "1", "--requests", "5000", "--scheme", "none"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Return a function that runs the command line in this process, in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    return partial(said_by, capsys)
 
 
 @pytest.fixture
@@ -83,9 +93,9 @@ def test_accuracy_is_of_as_many_answers_as_asked(tmp_path: Path) -> None:
     assert "accuracy" not in " ".join(reports["none"]["verdict"])
 
 
-def test_accuracy_cannot_be_left_out_where_workers_compute(tmp_path: Path) -> None:
+def test_accuracy_cannot_be_left_out_where_workers_compute(here: Here, tmp_path: Path) -> None:
     """`run --accuracy none` is refused with real inference, since the workers classify every request anyway."""
-    code, _, err = collagebench("run", "--accuracy", "none", "--out", "r", cwd=tmp_path)
+    code, _, err = here("run", "--accuracy", "none", "--out", "r")
     assert code == 2
     assert "--compute emulated" in err
 
@@ -217,10 +227,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_running(tmp_path: Path, 
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_used_is_one_sentence(here: Here, tmp_path: Path) -> None:
     """A run directory below a file is refused with 1 and a sentence."""
     (tmp_path / "file").touch()
-    code, out, err = collagebench("run", *SMALL, "--out", "file/r", cwd=tmp_path)
+    code, out, err = here("run", *SMALL, "--out", "file/r")
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
     assert "file/r" in err
@@ -272,16 +282,16 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         (["--scheme", "none", "--scheme", "none"], "two schemes"),
     ],
 )
-def test_senseless_options_are_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+def test_senseless_options_are_one_sentence(here: Here, tmp_path: Path, arguments: list[str], sentence: str) -> None:
     """Options that make no sense end with 2 (1 if a model is missing) and one line that says what is wrong."""
-    code, out, err = collagebench("simulate", *arguments, cwd=tmp_path)
+    code, out, err = here("simulate", *arguments)
     assert code in (1, 2)
     assert out == ""
     *usage, line = err.splitlines()
     assert sentence in line
     assert line.startswith("Error: " if usage else "collagebench: ")
     assert [text.split()[0] for text in usage if text] in ([], ["Usage:", "Try"])  # a value of another type has both
-    assert not (tmp_path / "runs").exists()
+    assert list(tmp_path.glob("runs/*/*")) == []
 
 
 def test_a_hedge_is_fitted_to_a_recorded_run(tmp_path: Path) -> None:
@@ -315,19 +325,19 @@ def test_a_hedge_is_fitted_to_a_recorded_run(tmp_path: Path) -> None:
         ("[[scheme]]\nname = 'hedge'\nhedge-delay = [[1]]", "a value or a flat list of values"),
     ],
 )
-def test_a_senseless_profile_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+def test_a_senseless_profile_is_one_sentence(here: Here, tmp_path: Path, text: str, sentence: str) -> None:
     """An unknown key, a wrong type or broken TOML in a profile ends with 2 and one sentence about it."""
     (tmp_path / "p.toml").write_text(text)
-    code, out, err = collagebench("simulate", "--profile", "p.toml", cwd=tmp_path)
+    code, out, err = here("simulate", "--profile", "p.toml")
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert sentence in err
 
 
 @pytest.mark.parametrize("gate", ["none.p99 >", "none.p98 > 1", "tied.p99 > 1"])
-def test_gates_are_read_before_the_run(tmp_path: Path, gate: str) -> None:
+def test_gates_are_read_before_the_run(here: Here, tmp_path: Path, gate: str) -> None:
     """A gate that makes no sense, or names no scheme of this run, ends with 2 before anything is simulated."""
-    code, out, err = collagebench("simulate", "--scheme", "none", "--fail-if", gate, cwd=tmp_path)
+    code, out, err = here("simulate", "--scheme", "none", "--fail-if", gate)
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].strip() == "^"
     assert not (tmp_path / "runs").exists()
@@ -391,11 +401,13 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
         (["--resume", "--out", "r", "--runs", "6,9"], "r is not a run directory"),
     ],
 )
-def test_a_resume_that_cannot_be_is_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+def test_a_resume_that_cannot_be_is_one_sentence(
+    here: Here, tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
     """--resume is refused in one sentence without a directory, without a run in it, or with other options than its."""
     small = ["--workers", "4", "--runs", "1", "--requests", "50", "--scheme", "none", "--out", "done"]
-    assert collagebench("simulate", *small, cwd=tmp_path)[0] == 0
-    code, out, err = collagebench("simulate", *arguments, cwd=tmp_path)
+    assert here("simulate", *small)[0] == 0
+    code, out, err = here("simulate", *arguments)
     assert code in (1, 2)
     assert (out, err.count("\n")) == ("", 1)
     assert sentence in err
@@ -478,12 +490,14 @@ def test_what_begins_in_the_same_second_has_a_directory_of_its_own(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["--data", "--models", "--stragglers", "--trace"])
-def test_a_path_that_cannot_be_written_down_is_refused_before_anything_is_done(tmp_path: Path, name: str) -> None:
+def test_a_path_that_cannot_be_written_down_is_refused_before_anything_is_done(
+    here: Here, tmp_path: Path, name: str
+) -> None:
     """A path that is not UTF-8 ends with 2 and leaves no directory, since no report could read such records."""
     odd = tmp_path / "b\udcffd.csv"
     odd.mkdir() if name in ("--data", "--models") else odd.write_text("0.1\n0.2\n")
     with_it = {"--data": ["--dataset", "imagefolder"], "--trace": ["--stragglers", "trace"]}.get(name, [])
-    code, out, err = collagebench("simulate", *SMALL, *with_it, name, odd, "--out", "r", cwd=tmp_path)
+    code, out, err = here("simulate", *SMALL, *with_it, name, odd, "--out", "r")
     assert (code, out) == (2, "")
     assert "is not UTF-8; rename it, or make a link to it with another name" in err
     assert not (tmp_path / "r").exists()
