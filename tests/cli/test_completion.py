@@ -6,14 +6,22 @@ import os
 import subprocess
 import sys
 
+from click.shell_completion import BashComplete
 from real_processes import ROOT
 
-from collagebench.cli import VERBS
+from collagebench.cli import VERBS, cli
 from collagebench.schemes import SCHEMES
 
 
 def offered(typed: str) -> list[tuple[str, str]]:
     """Return the completions, as pairs of kind and text, that bash gets for the last word typed."""
+    _, *before, last = f"collagebench {typed}".split(" ")
+    found = BashComplete(cli, {}, "collagebench", "_COLLAGEBENCH_COMPLETE").get_completions(before, last)
+    return [(item.type, item.value) for item in found]
+
+
+def printed(typed: str) -> list[tuple[str, str]]:
+    """Return what a process prints to a bash that asks for these completions."""
     words = f"collagebench {typed}"
     told = {"_COLLAGEBENCH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     done = subprocess.run(
@@ -27,6 +35,12 @@ def offered(typed: str) -> list[tuple[str, str]]:
 def names(typed: str) -> list[str]:
     """Return the completions that are names."""
     return [text for kind, text in offered(typed) if kind == "plain"]
+
+
+def test_bash_is_offered_what_the_command_offers() -> None:
+    """A process that bash asks prints the completions, and nothing else."""
+    assert printed("run --profile paper-") == offered("run --profile paper-")
+    assert printed("simlate --scheme ") == offered("simlate --scheme ")
 
 
 def test_verbs() -> None:

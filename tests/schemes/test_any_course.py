@@ -118,6 +118,7 @@ def course(name: str, options: dict[str, Any], events: list[tuple[str, int, floa
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
+@settings(max_examples=40)
 @given(events=EVENTS, flushes=st.booleans())
 def test_each_request_is_answered_once_or_failed(
     name: str, options: dict[str, Any], events: list[tuple[str, int, float]], flushes: bool
@@ -142,7 +143,7 @@ def test_each_request_is_answered_once_or_failed(
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 10_000),
     drop=st.sampled_from([0.0, 0.2]),
