@@ -18,7 +18,7 @@ from collagebench.errors import Interrupted, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.results.environment import cores
-from collagebench.terms import TRAINED
+from collagebench.terms import CODES, HEADS, TRAINED
 from collagebench.training.asked import own_layers, training_images
 from collagebench.training.recipe import VIEWS
 from collagebench.workload.dataset import HELD_OUT, NAMES, fingerprint
@@ -82,11 +82,9 @@ class TrainCommand(SectionedCommand):
 @click.option(
     "--input", "canvas", type=int, help="Pixels a side of a collage.  [default: grid x image; less for large images]"
 )
-@click.option("--head", type=click.Choice(["grid", "detection"]), help="Head of the collage network.  [default: grid]")
+@click.option("--head", type=click.Choice(HEADS), help="Head of the collage network.  [default: grid]")
 @click.option("--k", type=int, help="Images per parity.  [default: 2]")
-@click.option(
-    "--code", type=click.Choice(["addition", "concatenation"]), help="Code of the parity.  [default: addition]"
-)
+@click.option("--code", type=click.Choice(CODES), help="Code of the parity.  [default: addition]")
 @click.option(
     "--single",
     "singles",

@@ -8,10 +8,8 @@ from typing import Any
 from collagebench.coding.mosaic import LARGEST_GRID
 from collagebench.coding.parity import GRIDS, LARGEST_K
 from collagebench.errors import UsageError
-from collagebench.terms import ROLES
+from collagebench.terms import CODES, HEADS, ROLES
 
-CODES = ("addition", "concatenation")
-HEADS = ("grid", "detection")
 LAYERS = ("residual", "whitened")
 WIDEST, DEEPEST = 16_384, 1000
 """The most channels, and the most layers of a stage; more is taken for a typing error."""

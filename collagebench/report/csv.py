@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from io import StringIO
 from typing import Any
 
+from collagebench.report.expression import LATENCIES
 from collagebench.report.summary import not_own
 from collagebench.statistics.quantiles import QUANTILES
 from collagebench.statistics.timing import PHASES
@@ -116,11 +117,10 @@ def _differences(versus: Object) -> Object:
     return found
 
 
-_TIMES = (*QUANTILES, "mean", "std", "max")
 COLUMNS = (
     *("run", "engine", "valid", "scheme", "variant", "baseline", "workers", "rate_rps", "utilisation", "busy", "runs"),
     *("requests", "failed"),
-    *(f"latency_{name}_s" for name in _TIMES),
+    *(f"latency_{name}_s" for name in LATENCIES),
     *(f"latency_{name}_ci95_{end}_s" for name in QUANTILES for end in ("low", "high")),
     *(f"latency_{name}_at_least_s" for name in QUANTILES),
     *("p50_ratio", "p99_ratio", "work_ratio"),

@@ -21,8 +21,8 @@ from collagebench.report.parts import (
     print_table,
 )
 from collagebench.report.summary import by_source
+from collagebench.statistics.comparison import FIGURES
 
-FIGURES = ("p50", "p99", "mean", "accuracy")
 SMALLEST = 1e-16
 """Smaller p values are shown as less than this."""
 

@@ -16,7 +16,7 @@ from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms
 from collagebench.report.scales import Scale, room_for
 from collagebench.results.carried import Cell, carried
-from collagebench.results.checks import PHASES
+from collagebench.results.checks import SUMMED
 from collagebench.results.reader import Run
 from collagebench.results.table import Table
 from collagebench.statistics.latency import infinite_if_failed
@@ -116,7 +116,7 @@ def _fate(requests: Table, row: int) -> str:
         reason = requests.texts["reason"][requests["reason"][row]]
         return f"It failed ({reason})."
     source = requests.texts["source"][requests["source"][row]]
-    parts = {name: float(requests[name][row]) for name in PHASES}
+    parts = {name: float(requests[name][row]) for name in SUMMED}
     long = [f"{name} {as_ms(seconds)} ms" for name, seconds in parts.items() if seconds > LEAST]
     injected = float(requests["injected"][row])
     rest = f", of the service {as_ms(injected)} ms injected" if injected > 0 else ""

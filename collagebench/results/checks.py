@@ -25,8 +25,8 @@ from collagebench.results.table import Table
 from collagebench.terms import ROLES, SOURCES
 
 OUTCOMES = ("used", "wasted", "cancelled", "cancelled in service", "dropped", "crashed", "lost", "deadline", "refused")
-PHASES = ("group", "encode", "queue", "service", "transport", "decode", "hold")
-"""The phases that add up to a latency; `injected` is a part of `service`."""
+SUMMED = ("group", "encode", "queue", "service", "transport", "decode", "hold")
+"""The phases that add up to a latency; one more, `injected`, is a part of `service`."""
 MOST = 2**31
 """Numbers of runs, requests, tasks and workers are below this."""
 EXACT = 2e-6
@@ -164,7 +164,7 @@ def _requests(check: Checker, requests: Table, classes: int) -> None:
     check.none(~failed & ~served & ~np.isnan(requests["transport"]), "its transport is known, but not its service")
     known = served & travelled
     total = np.where(known, 0.0, np.nan)
-    for name in PHASES:
+    for name in SUMMED:
         np.add(total, requests[name], out=total, where=~np.isnan(requests[name]))
     check.equal(total, latency, ended, "its phases do not add up to its latency")
 

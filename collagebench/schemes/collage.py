@@ -19,8 +19,8 @@ from collagebench.schemes.backed_up import BackedUp, parse_hold
 from collagebench.schemes.checks import check_count
 from collagebench.schemes.groups import Flush
 from collagebench.schemes.protocol import Task
+from collagebench.terms import HEADS
 
-HEADS = ("grid", "detection")
 """The output of a collage model: scores for every cell, or boxes, which may leave cells without an answer."""
 
 

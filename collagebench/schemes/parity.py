@@ -32,6 +32,7 @@ from collagebench.schemes.backed_up import SINGLES_AT_MOST, BackedUp, parse_hold
 from collagebench.schemes.checks import check_count
 from collagebench.schemes.groups import Flush
 from collagebench.schemes.protocol import Action, Keep, Request, Task
+from collagebench.terms import CODES
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class Parity(BackedUp):
     ) -> None:
         check_count(2, LARGEST_K, parity_k=parity_k)
         check_count(1, parity_workers=parity_workers)
-        if parity_code not in ("addition", "concatenation"):
+        if parity_code not in CODES:
             raise UsageError(f"--parity-code must be addition or concatenation, not {parity_code!r}")
         if parity_code == "concatenation" and parity_k not in (2, 4):
             raise UsageError(f"--parity-code concatenation takes --parity-k 2 or 4, not {parity_k}: use addition")

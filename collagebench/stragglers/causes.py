@@ -1,4 +1,4 @@
-"""The names of the natural causes of slowness, in a module that a forkserver can import without NumPy.
+"""Natural causes of slowness, and loads of a co-runner: names that a forkserver can import without NumPy.
 
 NumPy starts threads unless the environment forbids it before the import, and a process with threads cannot fork safely.
 """
@@ -9,3 +9,5 @@ from typing import Literal, get_args
 
 Kind = Literal["stop", "corunner", "throttle", "traffic"]
 NATURAL: tuple[Kind, ...] = get_args(Kind)
+Load = Literal["cpu", "cache", "memory"]
+LOADS: tuple[Load, ...] = get_args(Load)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collagebench.errors import UsageError
+from collagebench.stragglers.causes import LOADS
 from collagebench.stragglers.placement import PLACES
 from collagebench.stragglers.replay import REPLAYS
 from collagebench.stragglers.service import MODES
@@ -33,7 +34,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "straggler_mode": MODES,
     "slow_place": PLACES,
     "replay": REPLAYS,
-    "load": ("cpu", "cache", "memory"),
+    "load": LOADS,
 }
 
 

@@ -133,7 +133,7 @@ class CoRunners:
     """A load for each worker, on the same core."""
 
     def __init__(self, disturbance: Disturbance, helpers: Helpers) -> None:
-        self._load: loads.Load = disturbance.load
+        self._load = disturbance.load
         self._helpers = helpers
         self._free: dict[int, tuple[int, set[int]]] = {}
         """The process of each pinned worker, and the cores on which it was allowed to run before."""

@@ -15,12 +15,10 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
-Load = Literal["cpu", "cache", "memory"]
-LOADS: tuple[Load, ...] = get_args(Load)
+from collagebench.stragglers.causes import Load
 
 STRESSORS: dict[Load, str] = {"cpu": "cpu", "cache": "cache", "memory": "stream"}
 """The names of stress-ng's stressors."""

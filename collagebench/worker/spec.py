@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from collagebench.errors import ModelError, UsageError
-from collagebench.stragglers.causes import NATURAL, Kind
+from collagebench.stragglers.causes import LOADS, NATURAL, Kind, Load
 
 Compute = Literal["real", "emulated"]
 """`real` runs the model; `emulated` keeps the worker busy for the injected time without loading or running a model."""
@@ -89,7 +89,7 @@ class Disturbance:
     """Mean seconds from the end of a stop to the next stop; the gaps are exponentially distributed."""
     stop_for: float = 0.3
     """Seconds that every stop lasts."""
-    load: Literal["cpu", "cache", "memory"] = "cpu"
+    load: Load = "cpu"
     """The kind of load that the co-runner makes."""
     quota: float = 0.25
     """Share of a core that a throttled worker gets."""
@@ -104,6 +104,6 @@ class Disturbance:
         for name in ("stop_every", "stop_for", "period_ms", "transfers", "transfer_mb", "quota"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise UsageError(f"{name} is {getattr(self, name)} for the disturbance {self.kind}; it must be above 0")
-        for name, known in (("kind", NATURAL), ("load", ("cpu", "cache", "memory"))):
+        for name, known in (("kind", NATURAL), ("load", LOADS)):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} of a disturbance is {getattr(self, name)!r}; it must be {' or '.join(known)}")

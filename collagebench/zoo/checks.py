@@ -14,8 +14,7 @@ from collagebench.coding.mosaic import LARGEST_GRID
 from collagebench.coding.parity import GRIDS, LARGEST_K
 from collagebench.errors import ModelError
 from collagebench.kinds import KINDS, shown
-from collagebench.models.architecture import CODES, HEADS
-from collagebench.terms import ROLES
+from collagebench.terms import CODES, HEADS, ROLES
 
 SCHEMA = 1
 PRECISIONS = ("float32", "int8")
