@@ -60,12 +60,20 @@ def test_a_recording_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
     assert (tmp_path / "r.json").read_text() == "a week of it"
 
 
-@pytest.mark.processes
-def test_a_short_watch_leaves_a_profile_that_can_be_replayed(tmp_path: Path) -> None:
-    """A recording of 1.5 s of two workers: table, profile and samples agree, and draws have the recorded median."""
-    code, out, err = recorded(*SHORT, "--samples", "--out", "deep/r.json", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return a directory with a profile and samples, deep/r.json and deep/r.csv.gz, and what `record` printed."""
+    directory = tmp_path_factory.mktemp("watched")
+    code, out, err = recorded(*SHORT, "--samples", "--out", "deep/r.json", cwd=directory)
     assert (code, err) == (0, "profile: deep/r.json\n")
-    profile = read(tmp_path / "deep" / "r.json")
+    return directory / "deep", out
+
+
+@pytest.mark.processes
+def test_a_short_watch_leaves_a_profile_that_can_be_replayed(watched: tuple[Path, str]) -> None:
+    """A recording of 1.5 s of two workers: table, profile and samples agree, and draws have the recorded median."""
+    deep, out = watched
+    profile = read(deep / "r.json")
     assert profile["complete"]
     assert [machine["worker"] for machine in profile["machines"]] == [0, 1]
     counts = [machine["count"] for machine in profile["machines"]]
@@ -75,14 +83,14 @@ def test_a_short_watch_leaves_a_profile_that_can_be_replayed(tmp_path: Path) -> 
     }  # fmt: skip
     assert profile["fits"] == sorted(profile["fits"], key=lambda fit: fit["aic"])
     assert profile["environment"]["packages"]["onnxruntime"]
-    samples = tmp_path / "deep" / "r.csv.gz"
+    samples = deep / "r.csv.gz"
     assert profile["samples"] == samples.name
     logs = read_logs(samples)
     assert list(map(len, logs)) == counts
     for machine, log in zip(profile["machines"], logs, strict=True):
         assert sum(log) / len(log) == pytest.approx(machine["mean_s"], rel=1e-3)
         assert sorted(log)[-(-len(log) // 2) - 1] == pytest.approx(machine["p50_s"], rel=1e-3)
-    stragglers = open_stragglers(str(tmp_path / "deep" / "r.json"), 0, 2)
+    stragglers = open_stragglers(str(deep / "r.json"), 0, 2)
     draws = sorted(stragglers.draw(0, 1, request, 0, 0.0) for request in range(2001))
     assert draws[1000] == pytest.approx(profile["machines"][1]["p50_s"], rel=0.1)
     assert max(map(len, out.splitlines())) <= 80
@@ -91,11 +99,10 @@ def test_a_short_watch_leaves_a_profile_that_can_be_replayed(tmp_path: Path) -> 
 
 
 @pytest.mark.processes
-def test_the_samples_open_in_one_call(tmp_path: Path) -> None:
+def test_the_samples_open_in_one_call(watched: tuple[Path, str]) -> None:
     """pandas reads the compressed samples without any options."""
     pandas = pytest.importorskip("pandas")
-    assert recorded(*SHORT, "--samples", "--out", "r.json", "--format", "json", cwd=tmp_path)[0] == 0
-    frame = pandas.read_csv(tmp_path / "r.csv.gz")
+    frame = pandas.read_csv(watched[0] / "r.csv.gz")
     assert list(frame.columns) == ["machine", "sent", "queue", "seconds", "round_trip"]
     assert (frame.round_trip > frame.seconds).all()
     assert set(frame.machine) == {0, 1}

@@ -305,46 +305,6 @@ def test_why_a_worker_was_lost_is_waited_for(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-CLIENT = """
-import asyncio, signal, sys
-from pathlib import Path
-from real_processes import SUMS
-from collagebench.fleet.local import local_fleet
-from collagebench.fleet.opening import open_fleet
-from collagebench.fleet.where import Where
-from collagebench.worker.spec import WorkerSpec
-
-async def main():
-    # asyncio.run alone may sleep through a Ctrl-C that comes just before it waits.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, asyncio.current_task().cancel)
-    specs = [WorkerSpec(index, (SUMS,)) for index in range(3)]
-    async with local_fleet(specs, "emulated", Path(sys.argv[1]), print) as fleet:
-        print(*(connection.pid for connection in fleet), flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_when_the_client_dies_so_do_its_workers(tmp_path: Path, sign: signal.Signals) -> None:
-    """Whichever signal ends the client, no worker, forkserver or directory is left, not even a stopped worker."""
-    client = subprocess.Popen(
-        [sys.executable, "-c", CLIENT, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/tests"},
-    )
-    with client:
-        assert client.stdout is not None
-        pids = [int(pid) for pid in client.stdout.readline().split()]
-        watched = Watched([*pids, parent(pids[0])])
-        os.kill(pids[0], signal.SIGSTOP)
-        client.send_signal(sign)
-        assert not watched.left_after(SOON)
-
-
 def test_an_error_in_the_client_takes_the_workers_down(tmp_path: Path) -> None:
     """An exception in the client is passed on, and the workers are ended."""
     watched: list[Watched] = []

@@ -112,9 +112,25 @@ def test_a_killed_worker_leaves_nothing(tmp_path: Path, temporary: Path, kind: s
     nothing_left(temporary)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_forkserver_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, sign: signal.Signals) -> None:
-    """A killed forkserver leaves no process, control group or socket, even while its client lives on."""
+@pytest.fixture(params=["stop", "throttle"])
+def lasting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return each kind of disturbance that outlives its cause: a stopped worker, and a control group."""
+    permitted(request.param)
+    return str(request.param)
+
+
+def test_a_killed_forkserver_leaves_nothing(tmp_path: Path, temporary: Path, kind: str) -> None:
+    """A forkserver that is killed leaves nothing, whatever disturbed its workers."""
+    forkserver_ends(tmp_path, temporary, kind, signal.SIGKILL)
+
+
+def test_a_forkserver_that_is_ended_leaves_nothing(tmp_path: Path, temporary: Path, lasting: str) -> None:
+    """A forkserver that gets SIGTERM leaves nothing."""
+    forkserver_ends(tmp_path, temporary, lasting, signal.SIGTERM)
+
+
+def forkserver_ends(tmp_path: Path, temporary: Path, kind: str, sign: signal.Signals) -> None:
+    """Check that a killed forkserver leaves no process, control group or socket, even while its client lives on."""
     with played(tmp_path, kind) as scene:
         before = set(processes(temporary))
         assert len(before) > 4  # the client, the forkserver, the janitor and two workers at least
@@ -125,10 +141,19 @@ def test_a_killed_forkserver_leaves_nothing(tmp_path: Path, temporary: Path, kin
         scene.go_on()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_client_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, sign: signal.Signals) -> None:
-    """A client that ends by SIGKILL, SIGTERM or Ctrl-C leaves nothing."""
+def test_a_killed_client_leaves_nothing(tmp_path: Path, temporary: Path, kind: str) -> None:
+    """A client that is killed leaves nothing, whatever disturbed its workers."""
     with played(tmp_path, kind) as scene:
+        scene.client.kill()
+    nothing_left(temporary)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_client_that_is_ended_leaves_nothing(
+    tmp_path: Path, temporary: Path, lasting: str, sign: signal.Signals
+) -> None:
+    """A client that ends by SIGTERM or Ctrl-C leaves nothing."""
+    with played(tmp_path, lasting) as scene:
         scene.client.send_signal(sign)
     nothing_left(temporary)
 
