@@ -194,6 +194,11 @@ class Conductor:
         if not runs_on:
             self._end(job, reason, now)
 
+    def unheard(self, job: Job, now: float) -> None:
+        """The job's deadline passed long ago, and its worker is free; whether it was served is not known."""
+        self.failed(job, "deadline", now)
+        self.failed(job, "lost", now)  # it ends, if it was in service
+
     def lost(self, worker: int, now: float, reason: str = "lost") -> None:
         """A worker was lost, with all its jobs."""
         for job in self.router.lose(worker):

@@ -39,6 +39,8 @@ ADVANCE = 10
 SILENCE = 5.0
 """Seconds after a task's deadline, plus twice its service time, at which its worker counts as lost. A task that began
 before its deadline has ended long before; only a worker that is stopped or cut off has not answered by then."""
+BEAT = 1.0
+"""Seconds between two looks at the clock, from which the cell knows whether this process was stopped meanwhile."""
 
 
 class LiveCell:
@@ -108,6 +110,11 @@ class LiveCell:
         self._more_to_come = True
         self._done = asyncio.Event()
         self._zero = time.perf_counter() + LEAD
+        self._beaten = math.inf
+        """When the cell last looked at the clock."""
+        self._stood_still = -math.inf
+        """When this process last went on after it had stood still for SILENCE or longer."""
+        self._next_beat: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
         self.refusals: Counter[str] = Counter()
         """The number of refused tasks, by the reason that the worker gave."""
@@ -145,6 +152,7 @@ class LiveCell:
             if place % ADVANCE == ADVANCE - 1:
                 advance(ADVANCE)
 
+        self._beat()
         try:
             self._at(schedule[0].arrival, lambda: arrive(0), exact=True)
             self._next_crash()
@@ -156,8 +164,9 @@ class LiveCell:
             self._done.set()  # calls of the pacer that are already scheduled must not send anything
             gc.enable()
             self._pacer.clear()
-            if self._next_deadline is not None:
-                self._next_deadline.cancel()
+            for timer in (self._next_deadline, self._next_beat):
+                if timer is not None:
+                    timer.cancel()
             for call in self._calls.values():
                 call.cancel()
             await asyncio.gather(*self._calls.values(), return_exceptions=True)
@@ -246,6 +255,8 @@ class LiveCell:
             if error.reason == "refused":
                 self.refusals[error.detail.removeprefix(f"worker {job.worker} ")] += 1
                 self._guarded(lambda: self.conductor.failed(job, "refused", self.now()))
+            elif error.reason == "deadline" and self._stood_still_since(start):
+                self._guarded(lambda: self.conductor.unheard(job, self.now()))
             elif error.reason != "crashed":  # the fleet reports crashes
                 self._on_lost(job.worker, error.detail.removeprefix(f"worker {job.worker} "))
         except Exception as error:
@@ -254,6 +265,18 @@ class LiveCell:
             self._served_last[job.worker] = job
             heard = self.conductor.dropped if job.drops else self.conductor.served
             self._guarded(lambda: heard(job, self.now()))
+
+    def _beat(self) -> None:
+        """Look at the clock, now and every BEAT seconds."""
+        now = time.perf_counter()
+        if now - self._beaten > SILENCE:
+            self._stood_still = now
+        self._beaten = now
+        self._next_beat = asyncio.get_running_loop().call_later(BEAT, self._beat)
+
+    def _stood_still_since(self, then: float) -> bool:
+        """Return whether this process stood still after `then`, so that a reply may have come that it did not read."""
+        return self._stood_still > then or time.perf_counter() - self._beaten > SILENCE
 
     def _next_crash(self) -> None:
         """Schedule the next crash."""

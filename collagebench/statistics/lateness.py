@@ -6,6 +6,7 @@ counts from the schedule, so it cannot hide; but no worker caused it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from collagebench.statistics.timing import dispatch_lag
 
 SHARE = 0.05
 """The p99 of the dispatch lag may be up to this share of the median latency."""
+LONG = 10.0
+"""A median in seconds that counts for any longer one, which may be infinite because most requests failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Times:
 def late_schemes(run: Run) -> dict[str, Times]:
     """Return the times, over all runs, of each scheme for which the client was too late."""
     found = {variant: _times(run.of(variant).requests) for variant in run.variants}
-    return {variant: times for variant, times in found.items() if times is not None and times.lag > SHARE * times.p50}
+    return {variant: times for variant, times in found.items() if times is not None and times.lag > _limit([times])}
 
 
 def late_runs(run: Run) -> dict[int, dict[str, Times]]:
@@ -53,8 +56,13 @@ def late_runs(run: Run) -> dict[int, dict[str, Times]]:
     return {
         number: schemes
         for number, schemes in sorted(found.items())
-        if max(times.lag for times in schemes.values()) > SHARE * min(times.p50 for times in schemes.values())
+        if max(times.lag for times in schemes.values()) > _limit(schemes.values())
     }
+
+
+def _limit(schemes: Iterable[Times]) -> float:
+    """Return the largest p99 of the dispatch lag that is not too late for any of the schemes, in seconds."""
+    return SHARE * min(LONG, *(times.p50 for times in schemes))
 
 
 def _times(requests: Table) -> Times | None:
