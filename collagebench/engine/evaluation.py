@@ -18,7 +18,7 @@ from collagebench.coding import boxes
 from collagebench.coding.cells import NO_ANSWER, classes
 from collagebench.engine.known_outputs import digest, keep, kept
 from collagebench.engine.router import Job
-from collagebench.errors import MissingExtra, ModelError, first_line
+from collagebench.errors import Interrupted, MissingExtra, ModelError, first_line
 from collagebench.onnx_session import ONNX_TYPES, open_session
 from collagebench.results.records import NO_CLASS
 from collagebench.schemes.faults import ask, breach, brief
@@ -160,6 +160,7 @@ class Evaluator:
         """Outputs that were computed because they were not stored, by model."""
         self._seconds = 0.0
         """Time spent on computing these."""
+        self._stopped = False
 
     def evaluate(self, codec: Scheme, models: Mapping[str, Model], jobs: Sequence[Job]) -> None:
         """Set the `outputs` of each job, from the model of its role, `models[role]`."""
@@ -175,6 +176,10 @@ class Evaluator:
                 places = np.cumsum([len(part) for part in inputs])[:-1]
                 for job, part in zip(batch, np.split(logits, places), strict=True):
                     job.outputs = rows(part, model)
+
+    def stop(self) -> None:
+        """Let `evaluate`, which may run in another thread, raise Interrupted before its next batch."""
+        self._stopped = True
 
     def keep(self) -> None:
         """Store the outputs computed since the last time for later commands, if they took long enough."""
@@ -221,6 +226,8 @@ class Evaluator:
             job.outputs = self._known[model.name, job.task.requests[0].image]
 
     def _infer(self, model: Model, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        if self._stopped:
+            raise Interrupted("interrupted")
         if model.name not in self._sessions:
             self._sessions[model.name] = session(model, self._threads)
         logits: NDArray[np.float32] = self._sessions[model.name].run(["logits"], {"image": inputs})[0]

@@ -24,7 +24,7 @@ from collagebench.engine.repeats import late_again
 from collagebench.engine.variants import Variant
 from collagebench.fleet import Disturbance, Kind, ModelFile, Where, WorkerSpec
 from collagebench.fleet.bearer import Token
-from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.fleet import Fleet, to_its_end
 from collagebench.fleet.opening import open_fleet
 from collagebench.results.directory import LOGS
 from collagebench.results.environment import Ticks, cores, processor_time
@@ -112,69 +112,71 @@ async def _run_cells(
         progress.stage,
         progress.show,
     )
-    async with opening as fleet:
-        connections = {connection.index: connection for connection in fleet}
-        writer.add(hosts=fleet.hosts)
-        progress.workers(len(connections))
-        pacer = Pacer(asyncio.get_running_loop())
+    ended: bool | None = None  # whether all cells were measured, once that is known
+    try:
+        async with opening as fleet:
+            connections = {connection.index: connection for connection in fleet}
+            writer.add(hosts=fleet.hosts)
+            progress.workers(len(connections))
+            pacer = Pacer(asyncio.get_running_loop())
 
-        async def measure(order: int, run: int, variant: Variant, is_last: bool) -> None:
-            """Measure one cell and write its records."""
-            nonlocal cell
-            evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.codec, variant.models)
-            recorder = recorder_of(plan, writer, variant, run, evaluate)
-            judge = _judge(plan, variant, run, aside)
-            listener = watched(plan, variant, run, recorder, progress)
-            with contextlib.closing(judge):
-                conduct = conductor_of(plan, variant, run, listener, judge)
-                async with _disturbed(fleet, plan, writer, variant, run):
-                    cell = LiveCell(
-                        pacer,
-                        connections,
-                        variant.codec,
-                        variant.models,
-                        plan.images,
-                        plan.stragglers.mode,
-                        config.deadline,
-                        plan.compute_of(variant) if config.compute == "emulated" else None,
-                        judge.ahead,
-                        on_lost,
-                        crashes_of(plan, run),
-                        fleet.crash,
-                    )  # only now: workers that are lost before its `run` would be told to a cell without a conductor
-                    cpu = time.process_time()
-                    await cell.run(conduct, plan.requests(run), recorder, progress.advance)
-                    cpu = time.process_time() - cpu - judge.cpu
-            if not fleet.is_whole and not is_last:
-                progress.stage("waiting for crashed workers to come back")
-                await fleet.whole()
-            if away or returns:
-                began = [{"kind": "crash", "worker": worker} for worker in away]
-                writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": list(returns)})
-                returns.clear()
-            recorder.flush()
-            refusals[variant.name, run] = cell.refusals
-            await fleet.explained(lost)
-            gone = _gone(lost)
-            facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)
-            writer.cell(CellRecord(variant.name, run, order, *facts))
-            if lost:
-                place = f"during run {run} of {variant.name}"
-                writer.event("worker lost", f"{gone}, {place}; nothing was measured after it")
-
-        async def series(cells: Sequence[tuple[int, int, Variant]]) -> bool:
-            """Measure cells; return False if a worker was lost."""
-            for order, run, variant in cells:
-                await measure(order, run, variant, order == cells[-1][0])
-                if lost:
+            async def measure(order: int, run: int, variant: Variant, is_last: bool) -> bool:
+                """Measure one cell and write its records; return False if no other may follow, as a worker was lost."""
+                nonlocal cell
+                evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.codec, variant.models)
+                recorder = recorder_of(plan, writer, variant, run, evaluate)
+                judge = _judge(plan, variant, run, aside)
+                listener = watched(plan, variant, run, recorder, progress)
+                with contextlib.closing(judge):
+                    conduct = conductor_of(plan, variant, run, listener, judge)
+                    async with _disturbed(fleet, plan, writer, variant, run):
+                        # Only now, as a cell can be told of lost workers only from its `run` on.
+                        cell = LiveCell(
+                            pacer,
+                            connections,
+                            variant.codec,
+                            variant.models,
+                            plan.images,
+                            plan.stragglers.mode,
+                            config.deadline,
+                            plan.compute_of(variant) if config.compute == "emulated" else None,
+                            judge.ahead,
+                            on_lost,
+                            crashes_of(plan, run),
+                            fleet.crash,
+                        )
+                        cpu = time.process_time()
+                        await cell.run(conduct, plan.requests(run), recorder, progress.advance)
+                        cpu = time.process_time() - cpu - judge.cpu
+                if not fleet.is_whole and not is_last:
+                    progress.stage("waiting for crashed workers to come back")
+                    await fleet.whole()
+                if away or returns:
+                    began = [{"kind": "crash", "worker": worker} for worker in away]
+                    writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": list(returns)})
+                    returns.clear()
+                refusals[variant.name, run] = cell.refusals
+                await fleet.explained(lost)
+                gone = _gone(lost)
+                # In a thread, as it may take long, and workers hear nothing of a client whose event loop stands still.
+                await to_its_end(asyncio.to_thread(recorder.flush), evaluator.stop if evaluator else lambda: None)
+                facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)
+                writer.cell(CellRecord(variant.name, run, order, *facts))
+                if gone or (lost and not is_last):
+                    place = f"{'during' if gone else 'after'} run {run} of {variant.name}"
+                    writer.event("worker lost", f"{gone or _gone(lost)}, {place}; nothing was measured after it")
                     return False
-            return True
+                return True
 
-        try:
-            before = processor_time()
-            begin(plan, progress, cells)
-            with ahead_of_others():
-                writer.add(client_priority="real-time" if is_ahead() else "nice" if is_nice() else "normal")
+            async def series(cells: Sequence[tuple[int, int, Variant]]) -> bool:
+                """Measure cells; return False if a worker was lost."""
+                for order, run, variant in cells:
+                    if not await measure(order, run, variant, order == cells[-1][0]):
+                        return False
+                return True
+
+            async def all_cells() -> bool:
+                """Measure all cells, and late ones again; return False if a worker was lost."""
                 if not await series(cells):
                     return False
                 async for again in late_again(plan, writer, directory, progress, lost):
@@ -183,13 +185,25 @@ async def _run_cells(
                     returns.clear()  # they belong to the previous cell
                     if not await series(again):
                         return False
-            writer.add(stolen_share=_stolen(before, processor_time()))
-        finally:
-            cell = None
-            pacer.close()
-            for text in _refused(sum(refusals.values(), Counter())):
-                writer.event("tasks refused", text)
-    return True
+                return True
+
+            try:
+                before = processor_time()
+                begin(plan, progress, cells)
+                with ahead_of_others():
+                    writer.add(client_priority="real-time" if is_ahead() else "nice" if is_nice() else "normal")
+                    ended = await all_cells()
+                writer.add(stolen_share=_stolen(before, processor_time()))
+            finally:
+                cell = None
+                pacer.close()
+                for text in _refused(sum(refusals.values(), Counter())):
+                    writer.event("tasks refused", text)
+    except asyncio.CancelledError:
+        if ended is None:
+            raise
+    assert ended is not None
+    return ended
 
 
 def _crowded(plan: Plan) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 from collagebench.engine.cells import Progress, begin, in_order
 from collagebench.engine.plan import Plan
 from collagebench.engine.variants import Variant
+from collagebench.fleet.fleet import to_its_end
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.lateness import Times, late_runs
@@ -53,7 +54,7 @@ async def late_again(
             if lost:
                 return
             facts = [_replaced(scheme, number, times) for scheme, times in schemes.items()]
-            if not await asyncio.to_thread(writer.replace, facts):  # takes seconds for millions of records
+            if not await to_its_end(asyncio.to_thread(writer.replace, facts)):  # takes seconds for millions of records
                 progress.show(f"there is no room in {directory} to measure again")
                 return
             yield cells[number]

@@ -33,7 +33,7 @@ from collagebench.addresses import Address, address
 from collagebench.errors import CollagebenchError, FleetError, ModelError, UsageError
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.connection import Connection, Reply, TaskError
-from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.fleet import Fleet, to_its_end
 from collagebench.fleet.reply import MalformedReply, logits
 from collagebench.fleet.signature import Signature, signature
 from collagebench.fleet.tls import credentials
@@ -228,7 +228,7 @@ async def endpoint_fleet(
         fleet.facts.update({slot.host: slot.versions for slot in slots})
         yield fleet
     finally:
-        await fleet.close()
+        await to_its_end(fleet.close())
 
 
 async def _check(slots: Sequence[Slot]) -> None:

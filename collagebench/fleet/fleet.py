@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -243,6 +243,20 @@ class Fleet:
 def _in_order(answers: Sequence[Any]) -> What:
     """Return the items of several answers, sorted by worker."""
     return sorted((item for answer in answers for item in answer), key=lambda item: int(item["worker"]))
+
+
+async def to_its_end(work: Awaitable[Result], hurry: Callable[[], None] = lambda: None) -> Result:
+    """Await `work` to its end even if this task is cancelled meanwhile, and pass the cancellation on only then.
+
+    `hurry` is called at once, so that the work can be cut short in an orderly way.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        hurry()
+        await task
+        raise
 
 
 async def all_of(tasks: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from collagebench.errors import FleetError, OutputError
-from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.fleet import Fleet, to_its_end
 from collagebench.fleet.launcher import Launcher
 from collagebench.worker.spec import Compute, WorkerSpec
 
@@ -67,12 +67,16 @@ async def local_fleet(
         await fleet.launch([(launcher, specs)], usual if start_deadline is None else start_deadline)
         yield fleet
     finally:
-        await fleet.close()
-        try:
-            await launcher.drain(drain_deadline)
-        finally:
-            if launcher.directory is not None:  # still there only if the forkserver was killed
-                shutil.rmtree(launcher.directory, ignore_errors=True)
+        await to_its_end(_close(fleet, launcher, drain_deadline))
+
+
+async def _close(fleet: Fleet, launcher: Launcher, deadline: float) -> None:
+    await fleet.close()
+    try:
+        await launcher.drain(deadline)
+    finally:
+        if launcher.directory is not None:  # still there only if the forkserver was killed
+            shutil.rmtree(launcher.directory, ignore_errors=True)
 
 
 def _see_that_they_fit(workers: int, compute: Compute) -> None:

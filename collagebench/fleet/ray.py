@@ -28,7 +28,7 @@ from collagebench.errors import FleetError, ModelError
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.cluster import connect, copied_package, restore_signals
 from collagebench.fleet.connection import Connection
-from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.fleet import Fleet, to_its_end
 from collagebench.fleet.launcher import check
 from collagebench.fleet.where import CANNOT, Where
 from collagebench.worker.certificate import NAME
@@ -93,8 +93,12 @@ async def ray_fleet(
         placed.watch(fleet.lost)
         yield fleet
     finally:
-        await fleet.close()
-        await placed.end()
+        await to_its_end(_close(fleet, placed))
+
+
+async def _close(fleet: Fleet, placed: _Placed) -> None:
+    await fleet.close()
+    await placed.end()
 
 
 class _Placed:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.errors import CollagebenchError, FleetError, ModelError, OutputError
-from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.fleet import Fleet, to_its_end
 from collagebench.fleet.kept import kept
 from collagebench.fleet.ssh.archive import COMPUTING, NEEDED, archive
 from collagebench.fleet.ssh.preflight import Look, judge, table, versions
@@ -122,18 +122,24 @@ async def ssh_fleet(
                 }
             yield fleet
         finally:
-            await fleet.close()
-            begun = [place for place in places[: len(launchers)] if place.session.process.returncode is None]
-            try:
-                await asyncio.gather(*(launcher.drain(DRAIN_WITHIN) for launcher in launchers))
-            finally:
-                await asyncio.gather(*(place.session.close() for place in places))
-            for place in begun:
-                if place.session.process.returncode == -signal.SIGKILL:  # ssh did not end by itself
-                    show(
-                        f"note: {place.look.host} did not confirm that none of our processes is left there: `pgrep -f "
-                        "collagebench` shows any"
-                    )
+            await to_its_end(_close(fleet, places, launchers, show))
+
+
+async def _close(
+    fleet: Fleet, places: Sequence[Place], launchers: Sequence[Remote], show: Callable[[str], None]
+) -> None:
+    await fleet.close()
+    begun = [place for place in places[: len(launchers)] if place.session.process.returncode is None]
+    try:
+        await asyncio.gather(*(launcher.drain(DRAIN_WITHIN) for launcher in launchers))
+    finally:
+        await asyncio.gather(*(place.session.close() for place in places))
+    for place in begun:
+        if place.session.process.returncode == -signal.SIGKILL:  # ssh did not end by itself
+            show(
+                f"note: {place.look.host} did not confirm that none of our processes is left there: `pgrep -f "
+                "collagebench` shows any"
+            )
 
 
 def _places(where: Where, specs: Sequence[WorkerSpec], compute: Compute, directory: str, logs: Path) -> list[Place]:
