@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -35,6 +36,8 @@ def see_that_it_is_free(directory: Path) -> None:
 
 def not_writable(directory: Path, error: OSError) -> OutputError:
     """Return the error about results that cannot be written to a run directory."""
+    if error.errno == errno.ENOENT:
+        return OutputError(f"results cannot be written to {directory}: it, or a part of it, was deleted or moved")
     return OutputError(
         f"results cannot be written to {directory} ({error.strerror or error}): make room there or choose another "
         "directory; what was written so far can still be read"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -21,13 +23,14 @@ class Rows:
         # Appending to a deque and taking from it need no lock, so the caller never waits for the disk.
         self.queue: deque[str] = deque()
         self.name = path.name
+        self._path = path
         self._file = path.open("ab", buffering=0)
         self.checksum = file_checksum(path)
         """Size and CRC-32 of the file's content."""
         self.is_new = self.checksum["bytes"] == 0
 
     def write(self) -> None:
-        """Write the queued lines to the file."""
+        """Write the queued lines to the file; FileNotFoundError if it was deleted, since nobody could read them."""
         lines = [self.queue.popleft() for _ in range(len(self.queue))]
         rest = memoryview("".join(lines).encode(errors="backslashreplace"))
         while rest:
@@ -35,6 +38,8 @@ class Rows:
             self.checksum["bytes"] += written
             self.checksum["crc32"] = zlib.crc32(rest[:written], self.checksum["crc32"])
             rest = rest[written:]
+        if os.fstat(self._file.fileno()).st_nlink == 0 and not self._path.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
 
     def close(self) -> None:
         """Close the file."""

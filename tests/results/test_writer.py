@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -118,7 +119,7 @@ def test_a_part_that_cannot_be_written_or_read_is_one_sentence(tmp_path):
     with pytest.raises(OutputError, match=f"results cannot be written to {tmp_path} "), new_part(tmp_path, 0):
         pass
     writer = RunWriter(tmp_path / "run", {})
-    with pytest.raises(OutputError, match=f"results cannot be written to {tmp_path / 'run'} "):
+    with pytest.raises(OutputError, match=f"results cannot be written to {tmp_path / 'run'}: it, or a part of it, was deleted"):
         writer.take_over(0)
     writer.close()
 
@@ -183,6 +184,15 @@ def test_a_directory_that_could_not_be_continued_is_free_for_the_next_try(tmp_pa
     blocked.rmdir()
     RunWriter(tmp_path / "run", header, keep=[("none", 0)]).close()
     assert load(tmp_path / "run").cells["run"].tolist() == [0]
+
+
+def test_a_directory_that_is_deleted_meanwhile_is_missed_at_once(tmp_path):
+    """Once a run directory is deleted, the next cell is an error that says so."""
+    writer, _ = written_twice(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(OutputError, match=f"cannot be written to {tmp_path}/run: it, or a part of it, was deleted or moved"):
+        writer.cell(cell(run=2, requests=3))
+    writer.close()
 
 
 def test_header_says_what_happened(tmp_path):
