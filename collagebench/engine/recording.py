@@ -172,7 +172,7 @@ def _record(
                 watch(found, model, pixels, schedules, Path(logs), _disturbance(natural), report, show, asked.where)
             )
         except Interrupted:
-            finished = False
+            finished = found.whole
     gone = all_lost([machine.lost for machine in found.machines])
     if sum(len(machine.seen) for machine in found.machines) < LEAST:
         if not finished:
@@ -181,6 +181,9 @@ def _record(
             raise FleetError(gone)
         raise UsageError(_too_few("were seen"))
     columns = [machine.in_order() for machine in found.machines]
+    seconds = min(
+        found.seconds, asked.duration
+    )  # after that, it only waits for answers, such as those of a hung worker
     beside = out.with_name(f"{out.name.removesuffix('.json')}.csv.gz") if samples else None
     profile: dict[str, Any] = rounded(
         {
@@ -193,12 +196,12 @@ def _record(
             "duration_s": asked.duration,
             "seed": asked.seed,
             "complete": finished and not gone,
-            "seconds": found.seconds,
+            "seconds": seconds,
             "disturbed": _disturbed(natural, found),
             "machine_busy": _busy(before, processor_time()),
             "dispatch_lag_s": {"p50": _quantile(found.lags, 0.5), "p99": _quantile(found.lags, 0.99)},
             "probabilities": list(PROBABILITIES),
-            **_seen(found, columns),
+            **_seen(found, columns, seconds),
             "samples": beside.name if beside else None,
         }
     )
@@ -279,14 +282,16 @@ def _schedule(asked: Recording, rate: float, worker: int) -> NDArray[np.float64]
     return times[times < asked.duration]
 
 
-def _seen(found: Watch, columns: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
-    """Return the part of the profile about the services; `columns` are those of each machine, [4, n]."""
+def _seen(found: Watch, columns: Sequence[NDArray[np.float64]], seconds: float) -> dict[str, Any]:
+    """Return the part of the profile about the services, seen in so many seconds; `columns` are those of each machine,
+    [4, n].
+    """
     fleet, machines = describe([rows[0] for rows in columns], [rows[2] for rows in columns])
     for machine, seen, (_, queue, _, trip) in zip(machines, found.machines, columns, strict=True):
         machine.update(
             failed=seen.failed,
             lost=seen.lost,
-            busy=sum(each.service for each in seen.seen) / found.seconds,
+            busy=min(sum(each.service for each in seen.seen) / seconds, 1.0),
             queue_p50_s=_quantile(queue, 0.5),
             queue_p99_s=_quantile(queue, 0.99),
             round_trip_p50_s=_quantile(trip, 0.5),

@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -82,8 +83,12 @@ def kept_meanwhile(out: Path, machines: Sequence[Machine], least: int) -> Iterat
             for each in machine.seen[written[number] :]
         )
         written[:] = [len(machine.seen) for machine in machines]
+        content = lines.encode()
         with contextlib.suppress(OSError):
-            file.write(lines.encode())
+            fits = file.write(content)
+            if fits < len(content):  # a full disk: no half a line must stay, as the next one would be joined to it
+                file.seek(content.rfind(b"\n", 0, fits) + 1 - fits, os.SEEK_END)
+                file.truncate()
 
     with file:
         try:

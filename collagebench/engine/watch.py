@@ -94,6 +94,8 @@ class Watch:
     """When the watch ended (perf_counter)."""
     disturbed: list[dict[str, Any]] = field(default_factory=list)
     """What was actually done to disturb the workers, and its effect."""
+    whole: bool = False
+    """Whether all requests were sent, and answered or given up; a Ctrl-C after that changes nothing."""
 
     @property
     def seconds(self) -> float:
@@ -159,6 +161,7 @@ async def watch(
         if disturbance is not None and any(machine.lost is None for machine in found.machines):
             came_of_it = {facts["worker"]: facts for facts in await fleet.calm()}
             found.disturbed = [{**what, **came_of_it.get(what["worker"], {})} for what in found.disturbed]
+        found.whole = True
 
 
 async def _warm_up(fleet: Fleet, model: Model, pixels: NDArray[np.uint8]) -> None:

@@ -61,6 +61,12 @@ def _array(path: Path) -> Log:
 def _text(path: Path) -> tuple[tuple[Log, ...], bool]:
     rows = rows_in(path)
     if rows and "seconds" in (header := rows[0][1]):
+        for number, cells in rows[1:]:
+            if len(cells) != len(header):  # a line that was cut off, or two that a cut has joined
+                raise DataError(
+                    f"line {number} of {WHAT} {path} has {len(cells)} columns, but its header has {len(header)}: "
+                    "repair or remove the line"
+                )
         if "machine" not in header:
             values = [_value(path, number, cells, header.index("seconds")) for number, cells in rows[1:]]
             return (tuple(values),), False
@@ -68,7 +74,7 @@ def _text(path: Path) -> tuple[tuple[Log, ...], bool]:
         for number, cells in rows[1:]:
             value = _value(path, number, cells, header.index("seconds"))
             place = header.index("machine")
-            logs.setdefault(cells[place] if place < len(cells) else "", []).append(value)
+            logs.setdefault(cells[place], []).append(value)
         return tuple(map(tuple, logs.values())), True
     return (tuple(_value(path, number, cells, 0, 1) for number, cells in rows),), False
 

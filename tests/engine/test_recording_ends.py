@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 from command_line import start
+from full_disk import files_limited_to
 from natural_processes import nothing_left, until
 from real_processes import worker_pids
 
-from collagebench.engine import recording
+from collagebench.engine import recording, watch
 from collagebench.engine.recording import Recording, record
+from collagebench.engine.recording_files import kept_meanwhile
+from collagebench.engine.watch import Machine, Seen
 from collagebench.errors import FleetError, OutputError, UsageError
 from collagebench.fleet.where import Where
 from collagebench.stragglers.logs import read_logs
@@ -63,6 +66,14 @@ def test_all_workers_lost_before_enough_was_seen(tmp_path: Path, monkeypatch: py
     with pytest.raises(FleetError, match="every worker was lost: "):
         watched(tmp_path / "r.json", kill_workers)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_wait_for_a_hung_worker_is_no_part_of_the_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile covers the seconds asked for, although the answers of a stopped worker are waited for in vain."""
+    monkeypatch.setattr(watch, "DEADLINE", 1.5)
+    profile = watched(tmp_path / "r.json", lambda: os.kill(worker_pids()[-1], signal.SIGSTOP), seconds=2.0)
+    assert profile["seconds"] == 2.0
+    assert sum(machine["failed"] for machine in profile["machines"]) > 0
 
 
 def test_a_terminal_that_hangs_up_ends_the_watch(tmp_path: Path) -> None:
@@ -120,6 +131,23 @@ def test_a_profile_that_cannot_be_made_leaves_what_was_seen(tmp_path: Path, monk
     with pytest.raises(RuntimeError):
         watched(tmp_path / "r.json", lambda: None, seconds=1.0)
     assert sum(map(len, read_logs(tmp_path / "r.partial.csv"))) >= ENOUGH
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    """Samples that do not fit are left out as whole lines, so that a later one is not joined to half of an earlier."""
+    machines = [Machine()]
+    with contextlib.suppress(KeyError), kept_meanwhile(tmp_path / "r.json", machines, 1) as keep:
+        with files_limited_to(200):
+            for number in range(1, 9):
+                machines[0].seen.append(Seen(number, 0.0, 0.25, 0.5))
+                keep()
+        machines[0].seen.append(Seen(9.0, 0.0, 0.75, 0.8))
+        keep()
+        raise KeyError("the recording ends early")
+    [log] = read_logs(tmp_path / "r.partial.csv")
+    assert 2 < len(log) < 9
+    assert {*log[:-1]} == {0.25}
+    assert log[-1] == 0.75
 
 
 def test_no_room_at_the_start_leaves_nothing_in_the_way() -> None:

@@ -253,6 +253,7 @@ def several_arrays() -> bytes:
         ("two.txt", b"0.5 0.6\n", "line 1"),
         ("two.csv", b"0.5,0.6\n", "line 1 .* not '0.5,0.6'"),
         ("short.csv", b"machine,seconds\na,1\nb\n", "line 3"),
+        ("joined.csv", b"machine,seconds\na,1\na,0.a,1\n", "line 3 .* has 3 columns, but its header has 2: repair"),
         ("bytes.txt", b"\xff\xfe\x00", "neither a .npy file nor text"),
         ("text.npy", b"0.5\n", "is damaged, or is not a NumPy file of numbers$"),
         ("arrays.npy", several_arrays(), "is damaged, or is not a NumPy file of numbers$"),
