@@ -1,7 +1,8 @@
 """Timelines of the workers around the slowest requests: a lane for each worker, a bar for each task in service.
 
 Times are seconds since the run began. A live worker's clock is never used: its service is placed midway between sending
-the task and receiving its reply, so a bar may be off by half the transport time.
+the task and receiving its reply, so a bar may be off by half the transport time. A lost reply is never received, so its
+service is placed as if there were no transport.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def timelines(key: str, run: Run, looks: Looks) -> list[list[Markup]]:
 def starts(tasks: Table) -> np.ndarray:
     """Return the start of each task's service; NaN if it never began or is unknown."""
     on_the_way = np.nan_to_num(tasks["ended"] - tasks["sent"] - tasks["queue"] - tasks["service"])
+    on_the_way[tasks.equal("outcome", "dropped")] = 0  # a lost reply ends when the client gives up
     begun: np.ndarray = tasks["sent"] + tasks["queue"] + np.maximum(on_the_way, 0.0) / 2 + 0 * tasks["service"]
     return begun
 

@@ -41,6 +41,19 @@ def test_a_task_and_its_request(tmp_path):
     assert note is None
 
 
+def test_a_lost_reply_is_drawn_where_it_was_served(tmp_path):
+    """A task whose reply was lost was served after its queueing, however long the client waited for the reply."""
+    writer = RunWriter(tmp_path / "run", {"engine": "simulated", "schemes": [{"scheme": "none"}]})
+    writer.request(request(number=7, arrival=1.0, latency=None))
+    sent = {"sent": 1.0, "ended": 2.0, "queue": 0.1, "service": 0.3, "requests": "7"}
+    writer.task(task(number=3, outcome="dropped", **sent))
+    writer.cell(cell(requests=1))
+    writer.close()
+    found, _ = events(tmp_path / "run")
+    (slice_,) = [event for event in found if event["ph"] == "X"]
+    assert (slice_["ts"], slice_["dur"], slice_["name"]) == (1_100_000.0, 300_000.0, "single, dropped")
+
+
 def test_a_request_that_failed_ends_with_the_last_of_its_tasks(tmp_path):
     """A failed request ends with the last of its tasks to end, or at its arrival; it has a reason, but no source."""
     writer = RunWriter(tmp_path / "run", {"engine": "live", "schemes": [{"scheme": "none"}]})
