@@ -19,7 +19,7 @@ from collagebench.report.figures import accuracy_table, figures, schemes_table, 
 from collagebench.report.frame import Looks, dot, looks_in
 from collagebench.report.gates import labelled
 from collagebench.report.injection import injection
-from collagebench.report.lanes import timelines
+from collagebench.report.lanes import LEGEND, timelines
 from collagebench.report.markup import Markup, join, tag
 from collagebench.report.phases import phases
 from collagebench.report.summary import bound_of
@@ -167,6 +167,7 @@ def _slowest(key: str, run: Run, looks: Looks, level: str) -> Markup | None:
     return join(
         [
             tag(level, "Around the slowest request of each scheme", class_="part"),
+            tag("p", LEGEND, class_="note"),
             tag("div", [of_scheme[0] for of_scheme in plots], class_="plots"),
             more if others else None,
         ]

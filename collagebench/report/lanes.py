@@ -8,7 +8,7 @@ service is placed as if there were no transport.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,12 @@ SLOWEST = 3
 LANES = 12
 """The most workers that are shown."""
 LANE = 14
+CODES = ("parity", "coded")
+"""Sources of answers that are decoded from the replies to several tasks."""
+LEGEND = (
+    "Solid: the task that answered the request, or those from whose replies its answer was decoded. Hollow: its other "
+    "tasks. Dotted: waiting. A cross: never served. Grey: tasks of other requests."
+)
 
 
 def timelines(key: str, run: Run, looks: Looks) -> list[list[Markup]]:
@@ -72,7 +78,10 @@ def _plot(
     run, number = int(requests["run"][row]), int(requests["request"][row])
     arrival, latency = float(requests["arrival"][row]), float(requests["latency"][row])
     cell = tasks.where(tasks["run"] == run)
-    own = np.array([number in by_task[variant, run].get(int(task), ()) for task in cell["task"]], dtype=np.bool_)
+    contents = [by_task[variant, run].get(int(task), ()) for task in cell["task"]]
+    own = np.array([number in requests_of for requests_of in contents], dtype=np.bool_)
+    answered = _answered_by(requests, row, cell, own, contents)
+    own |= answered
     last = float(np.nanmax(np.concatenate((cell["ended"][own], [arrival]))))
     failed = math.isnan(latency)
     end = max(last, arrival + 1e-3) if failed else arrival + latency
@@ -92,7 +101,8 @@ def _plot(
         drawn.append(text(0, level + 9, f"{worker} {roles[worker]}", class_="tick"))
         here = np.flatnonzero(seen & (cell["worker"] == worker))
         for of_it in sorted(here, key=lambda row: bool(own[row])):  # its own tasks are drawn last, on top
-            drawn.append(_bar(cell, int(of_it), float(begun[of_it]), bool(own[of_it]), x, level, classes))
+            look = "other" if not own[of_it] else f"{classes} own used" if answered[of_it] else f"{classes} own"
+            drawn.append(_bar(cell, int(of_it), float(begun[of_it]), look, x, level))
     answer = "failed" if failed else f"answered after {as_ms(latency)} ms"
     drawn += [
         tag("path", class_="moment", d=f"M{x(arrival):.1f} 16V{box.bottom:g}M{x(end):.1f} 16V{box.bottom:g}"),
@@ -100,8 +110,7 @@ def _plot(
         text(min(x(end) + 40, box.right), 11, answer, class_="label", anchor="end"),
     ]
     hidden = len(np.unique(cell["worker"])) - len(lanes)
-    fate = _fate(requests, row)
-    note = f"{fate} Grey: tasks of other requests." + (
+    note = _fate(requests, row) + (
         f" {hidden} more worker{'s are' if hidden > 1 else ' is'} not shown." if hidden > 0 else ""
     )
     title = f"{variant}: run {run}, request {number}"
@@ -125,6 +134,23 @@ def _fate(requests: Table, row: int) -> str:
     return f"Source of the answer: {source}" + (f" ({', '.join(long)}{rest})." if long else ".")
 
 
+def _answered_by(
+    requests: Table, row: int, cell: Table, own: np.ndarray, contents: Sequence[tuple[int, ...]]
+) -> np.ndarray:
+    """Return a mask of the tasks from which a request was answered; `own` is that of the tasks which carried it.
+
+    A decoded answer came from its group's coded tasks and, with a parity, from the singles of the group's other
+    requests, as far as they had replied by then.
+    """
+    completed: np.ndarray = cell["task"] == requests["task"][row]
+    if requests.texts["source"][requests["source"][row]] not in CODES:
+        return completed
+    there: np.ndarray = completed | (cell.equal("outcome", "used") & (cell["ended"] <= requests["answered"][row]))
+    group = {member for place in np.flatnonzero(own & there).tolist() for member in contents[place]}
+    there &= np.array([not group.isdisjoint(members) for members in contents], dtype=np.bool_)
+    return there
+
+
 def _lanes(own: Table, seen: Table) -> list[int]:
     """Return the workers to show, sorted; those with a task of the request are chosen first."""
     mine = list(dict.fromkeys(own["worker"].tolist()))
@@ -132,8 +158,11 @@ def _lanes(own: Table, seen: Table) -> list[int]:
     return sorted((mine + others)[:LANES])
 
 
-def _bar(cell: Table, row: int, begun: float, own: bool, x: Scale, level: float, classes: str) -> Markup:
-    """Return the drawing of a task: its wait as a line, its service as a bar; a task never served has only a line."""
+def _bar(cell: Table, row: int, begun: float, look: str, x: Scale, level: float) -> Markup:
+    """Return the drawing of a task: its wait as a line, its service as a bar; a task never served has only a line.
+
+    `look` is the classes of the drawing; the wait of a task of another request is not drawn.
+    """
     outcome = cell.texts["outcome"][cell["outcome"][row]]
     sent, ended = float(cell["sent"][row]), float(cell["ended"][row])
     service = float(cell["service"][row])
@@ -141,6 +170,7 @@ def _bar(cell: Table, row: int, begun: float, own: bool, x: Scale, level: float,
     until = begun if served else (ended if not math.isnan(ended) else sent)
     tip = f"task {cell['task'][row]}, {outcome}" + (f", service {as_ms(service)} ms" if served else "")
     drawn = [tag("title", tip)]
+    own = look != "other"
     if own and x(until) > x(sent):
         drawn.append(tag("path", class_="wait", d=f"M{x(sent):.1f} {level + 5:g}H{x(until):.1f}"))
     if served:
@@ -148,5 +178,4 @@ def _bar(cell: Table, row: int, begun: float, own: bool, x: Scale, level: float,
         drawn.append(tag("rect", x=start, y=level, width=max(1.0, stop - start - 0.8), height=LANE - 4, class_="task"))
     elif own:
         drawn.append(tag("path", class_="wait", d=f"M{x(until) - 3:.1f} {level + 2:g}l6 6m0 -6l-6 6"))
-    state = " used" if outcome == "used" else ""
-    return tag("g", *drawn, class_=f"{classes} own{state}" if own else "other")
+    return tag("g", *drawn, class_=look)
