@@ -16,9 +16,12 @@ from collagebench.report.parts import as_ms, as_percent, as_times
 from collagebench.report.scales import Scale, linear, logarithmic, of_shares, room_for, shorten
 from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, Slice, scheme_of
+from collagebench.report.tails import ends_of
 
 MOST_BANDS = 6
 """The most schemes whose intervals are drawn as bands; with more, bands would overlap, and bars are drawn."""
+ARROW = 14
+"""The least length of an arrow upwards, from the centre of its dot."""
 WIDE = 20.0
 """The ratio of an axis's largest value to its least from which on it is logarithmic."""
 
@@ -55,7 +58,7 @@ P99 = Figure(
     "p99",
     "p99 in ms (log scale)",
     lambda scheme: scheme["latency_s"]["p99"],
-    lambda scheme: scheme["ci95_s"]["p99"],
+    lambda scheme: ends_of(scheme, "p99"),
     lambda value: f"{as_ms(value)} ms",
     logarithmic,
     ms,
@@ -116,6 +119,7 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
         "A line that leaves at the top with an arrow: the scheme cannot sustain the load there, or most requests fail."
         if any(point.unstable for points in curves.values() for point in points)
         else "",
+        "A dot below an arrow: so many requests failed that its interval has no upper end." if math.inf in ends else "",
     ]
     where = ", ".join(f"{name} {label}" for name, label in part.fixed)
     return figure(
@@ -225,13 +229,14 @@ def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, sha
     drawn.append(tag("path", tag("title", name), d=line, class_="curve"))
     for point in points:
         if point.unstable:
-            place = x(point.x)
-            arrow = tag("path", class_="whisker", d=f"M{place - 4:.1f} {box.top + 6:g}l4 -6l4 6")
+            arrow = tag("path", class_="whisker", d=_head(x(point.x), box.top))
             drawn.append(tag("g", tag("title", point.said), arrow))
         elif point.value is not None:
             if point.interval:
                 low, high = point.interval
-                ends = f"M{x(point.x):.1f} {y(low):.1f}V{y(high):.1f}"
+                top = y(high) if math.isfinite(high) else min(box.top, y(point.value) - ARROW)
+                ends = f"M{x(point.x):.1f} {y(low):.1f}V{top:.1f}"
+                ends += _head(x(point.x), top) if math.isinf(high) else ""
                 drawn.append(tag("path", class_="whisker", d=ends))
             drawn.append(
                 tag(
@@ -241,3 +246,8 @@ def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, sha
                 )
             )
     return drawn
+
+
+def _head(x: float, top: float) -> str:
+    """Return the path of the head of an arrow that points upwards."""
+    return f"M{x - 4:.1f} {top + 6:.1f}l4 -6l4 6"

@@ -11,7 +11,8 @@ from io import StringIO
 from typing import Any
 
 from collagebench.report.expression import LATENCIES
-from collagebench.report.summary import not_own
+from collagebench.report.summary import finite, not_own
+from collagebench.report.tails import ends_of
 from collagebench.statistics.quantiles import QUANTILES
 from collagebench.statistics.timing import PHASES
 
@@ -69,7 +70,7 @@ def _row(one: Object, scheme: Object) -> Object:
         "requests": scheme["requests"],
         "failed": scheme["failed"],
         **{f"latency_{name}_s": value for name, value in scheme["latency_s"].items()},
-        **_ends("latency_{}_ci95_{}_s", scheme["ci95_s"]),
+        **_ends("latency_{}_ci95_{}_s", {name: ends_of(scheme, name) for name in QUANTILES}),
         **{f"latency_{name}_at_least_s": value for name, value in scheme["latency_at_least_s"].items()},
         "p50_ratio": relative["p50"],
         "p99_ratio": relative["p99"],
@@ -94,7 +95,7 @@ def _row(one: Object, scheme: Object) -> Object:
 
 
 def _ends(name: str, intervals: dict[str, Sequence[float] | None]) -> Object:
-    ends = {figure: interval or (None, None) for figure, interval in intervals.items()}
+    ends = {figure: finite(list(interval or (None, None))) for figure, interval in intervals.items()}
     return {
         name.format(figure, end): ends[figure][place] for figure in ends for place, end in enumerate(("low", "high"))
     }

@@ -12,9 +12,12 @@ from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_interval, as_ms, as_ms_range, as_percent
 from collagebench.report.scales import Scale, logarithmic, of_shares, room_for, shorten
 from collagebench.report.summary import bound_of
+from collagebench.report.tails import ends_of
 
 INDENT = 10
 """Pixels by which minor rows are indented."""
+ARROW, HEAD = 18, "m-4 -3l4 3l-4 3"
+"""The least length of an arrow to the right, from the centre of its mark, and its head."""
 BELOW = 0.15
 """How far the axis reaches below the lowest overall accuracy; less accurate sources are shown at its end."""
 
@@ -77,12 +80,7 @@ def quantiles(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
         "latency in ms (log scale)",
         ms,
         legend=tuple((name, shape) for name, shape in shapes.items()),
-        note="Intervals from how many requests of each run are slower (Student's t)."
-        + (
-            " A hollow mark with an arrow: too few requests to bound it from above; it is at least this much."
-            if any(mark.hollow for row in rows for mark in row.marks)
-            else ""
-        ),
+        note=f"Intervals from how many requests of each run are slower (Student's t). {_arrows(rows)}".rstrip(),
     )
 
 
@@ -105,14 +103,29 @@ def by_run(key: str, parts: Sequence[dict[str, Any]], variants: Sequence[str], l
         "latency in ms (log scale)",
         ms,
         legend=tuple(shapes.items()),
+        note=_arrows(rows) or None,
     )
+
+
+def _arrows(rows: Sequence[Row]) -> str:
+    """Return sentences about the arrows of quantiles in these rows; empty if there are none."""
+    marks = [mark for row in rows for mark in row.marks]
+    said = [
+        "A hollow mark with an arrow: too few requests to bound it from above; it is at least this much."
+        if any(mark.hollow for mark in marks)
+        else "",
+        "A full mark with an arrow: so many requests failed that its interval has no upper end."
+        if any(mark.interval and math.isinf(mark.interval[1]) for mark in marks)
+        else "",
+    ]
+    return " ".join(filter(None, said))
 
 
 def quantile_marks(scheme: dict[str, Any], shapes: dict[str, str]) -> Iterable[Mark]:
     """Yield the marks of a scheme's quantiles; those without an upper bound are shown at their lower bound."""
     for name, shape in shapes.items():
         value, least = scheme["latency_s"][name], scheme["latency_at_least_s"][name]
-        interval = scheme["ci95_s"][name]
+        interval = ends_of(scheme, name)
         said = f"{scheme['variant']} {name}: "
         if value is None and least is None:
             yield Mark(None, None, shape, said + "not known")
@@ -249,11 +262,13 @@ def _row(row: Row, y: float, x: Scale, box: Box) -> Markup:
         line = ""
         if mark.interval:
             low, high = mark.interval
-            line = f"M{x(low):.1f} {level:.1f}H{x(high):.1f}"
+            end = x(high) if math.isfinite(high) else max(x(high), x(mark.value) + ARROW)
+            line = f"M{x(low):.1f} {level:.1f}H{end:.1f}"
+            line += HEAD if math.isinf(high) else ""
             line += "" if not x.holds(low) else f"M{x(low):.1f} {level - 3:.1f}v6"
             line += "" if not x.holds(high) else f"M{x(high):.1f} {level - 3:.1f}v6"
         elif mark.at_least is not None:
-            line = f"M{x(mark.at_least):.1f} {level:.1f}h18m-4 -3l4 3l-4 3"
+            line = f"M{x(mark.at_least):.1f} {level:.1f}h{ARROW}{HEAD}"
         drawn.append(
             tag(
                 "g",

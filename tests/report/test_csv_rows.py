@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 from reported import NAMES, reported
-from synthetic_run import make_run
+from synthetic_run import lognormal, make_run
 
 from collagebench.report.csv import COLUMNS, rows
 from collagebench.report.summary import summarise
@@ -34,6 +34,15 @@ def test_figures_of_a_row(tmp_path):
     assert float(row["latency_p999_at_least_s"]) == 0.2
     assert (row["valid"], row["runs"], row["requests"], row["failed"]) == ("true", "2", "1000", "0")
     assert (row["p99_difference_s"], row["p99_real"]) == ("", "")
+
+
+def test_an_interval_without_an_upper_end_has_its_lower_end(tmp_path):
+    """Where so many requests failed that the interval of the p99 ends at infinity, only its lower end is given."""
+    runs = lognormal(1, 4, 300)
+    runs[3][:6] = [None] * 6
+    (row,) = read(make_run(tmp_path / "run", {"none": runs}))
+    assert 0 < float(row["latency_p99_ci95_low_s"]) < float(row["latency_p99_s"])
+    assert row["latency_p99_ci95_high_s"] == ""
 
 
 def test_paired_differences(tmp_path):

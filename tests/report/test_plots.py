@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_run import HEADER, cell, make_run, request, task
+from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 
 import collagebench.report
 from collagebench.report import parts
@@ -22,7 +22,7 @@ from collagebench.report.phases import phases, split
 from collagebench.report.scales import Scale, linear, logarithmic, of_shares, shorten
 from collagebench.report.summary import summarise
 from collagebench.report.tradeoffs import Answer, Offer, against_accuracy, front
-from collagebench.report.whiskers import accuracy
+from collagebench.report.whiskers import HEAD, accuracy, by_run, quantiles
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
 from collagebench.schemes import SCHEMES
@@ -285,3 +285,18 @@ def test_many_schemes_have_their_accuracy_side_by_side(schemes, plots):
     assert [("Straggled: requests" in "".join(plot.itertext())) for plot in found] == [False] * (plots - 1) + [True] * (
         plots > 0
     )
+
+
+def test_an_interval_without_an_upper_end_is_an_arrow(tmp_path):
+    """A p99 whose interval ends at infinity has an arrow and a sentence about it, unlike one whose interval ends."""
+    rows = {"lossy": lognormal(1, 4, 300), "whole": lognormal(2, 4, 300)}
+    rows["lossy"][3][:6] = [None] * 6
+    one = summarise([load(make_run(tmp_path / "run", rows))])
+    looks = looks_in([one])
+    for plot in (quantiles("k", one, looks), by_run("k", [{**one, "name": "run"}], list(rows), looks)):
+        drawn = ElementTree.fromstring(plot)
+        lines = [(group.findtext("title"), group.find("path[@class='whisker']")) for group in drawn.iter("g")]
+        arrows = [said for said, line in lines if line is not None and HEAD in line.get("d")]
+        assert [said.split(":")[0] for said in arrows] == ["lossy p99"]
+        assert arrows[0].endswith(" to inf")
+        assert "A full mark with an arrow: so many requests failed" in "".join(drawn.itertext())

@@ -16,9 +16,11 @@ from test_schema import PUBLISHED, strict
 
 from collagebench.errors import UsageError
 from collagebench.report import print_report
+from collagebench.report.along import P99, along
 from collagebench.report.expression import parse
+from collagebench.report.frame import looks_in
 from collagebench.report.summary import failing
-from collagebench.report.sweep import _fastest, apply_gates, findings, summarise_sweep
+from collagebench.report.sweep import _fastest, apply_gates, findings, slices, summarise_sweep
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs the test extra")
 
@@ -315,3 +317,22 @@ def test_intervals_of_many_schemes_are_bars(tmp_path: Path, capsys: pytest.Captu
     page = said(capsys, crossing, "html")[1]
     assert 'class="spread"' in page
     assert "Bands: 95 % intervals." in page
+
+
+def p99_plot(found: Any) -> str:
+    """Return the plot of p99 of a summarised sweep of one axis."""
+    (part,) = slices(found, found["axes"][0])
+    looks = looks_in(found["cells"])
+    return str(along("k", part, list(looks), looks, P99))
+
+
+def test_an_interval_without_an_upper_end_leaves_the_plot_at_the_top(crossing: Path) -> None:
+    """A p99 whose interval ends at infinity has a line to an arrow at the top, and the note says why."""
+    found = summarise_sweep(crossing)
+    note = "A dot below an arrow: so many requests failed that its interval has no upper end."
+    assert note not in p99_plot(found)
+    found["cells"][1]["schemes"][1]["tail"]["quantiles"]["p99"]["ends_s"][1] = None
+    plot = p99_plot(found)
+    assert note in plot
+    assert len(re.findall(r'd="M[\d. ]+V24.0M[\d. ]+l4 -6l4 6"', plot)) == 1
+    assert len(re.findall(r"hedge, utilisation 0.5: [\d.]+ ms, 95 % interval [\d.]+ ms to inf ms</title>", plot)) == 1
