@@ -1,6 +1,7 @@
 """Plots of figures along an axis: a line per scheme, with a band for its 95 % interval, over the values of one option.
 
-A scheme has no figure where it is unstable: its line leaves the plot at the top and returns at the next stable value.
+A scheme has no p99 where it is unstable, or where so many requests fail that it is infinite: its line leaves the plot
+at the top and returns at the next known value.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Figure:
     said: Callable[[float | None], str]
     scale: Callable[[Sequence[float], float, float], Scale]
     y_text: Callable[[float], str]
-    infinite: bool = False
-    """Whether it is infinite where a scheme is unstable."""
+    quantile: str | None = None
+    """The quantile that it is; it is infinite where a scheme is unstable or too many requests fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Point:
     x: float
     value: float | None
     interval: Sequence[float] | None
-    unstable: bool
+    infinite: bool
     said: str
 
 
@@ -62,7 +63,7 @@ P99 = Figure(
     lambda value: f"{as_ms(value)} ms",
     logarithmic,
     ms,
-    infinite=True,
+    quantile="p99",
 )
 ACCURACY = Figure(
     "Accuracy",
@@ -116,8 +117,9 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     notes = [
         f"{'Bands' if banded else 'Bars'}: 95 % intervals." if ends else "",
         _alike(curves),
-        "A line that leaves at the top with an arrow: the scheme cannot sustain the load there, or most requests fail."
-        if any(point.unstable for points in curves.values() for point in points)
+        "A line that leaves at the top with an arrow: the scheme cannot sustain the load there, or so many requests "
+        "fail that its p99 is infinite."
+        if any(point.infinite for points in curves.values() for point in points)
         else "",
         "A dot below an arrow: so many requests failed that its interval has no upper end." if math.inf in ends else "",
     ]
@@ -136,8 +138,8 @@ def _alike(curves: Mapping[str, Sequence[Point]]) -> str:
     """Return a sentence about schemes whose lines coincide."""
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, points in curves.items():
-        place = tuple((point.x, point.unstable, point.value and f"{point.value:.4g}") for point in points)
-        if any(point.unstable or point.value is not None for point in points):
+        place = tuple((point.x, point.infinite, point.value and f"{point.value:.4g}") for point in points)
+        if any(point.infinite or point.value is not None for point in points):
             groups.setdefault(place, []).append(name)
     same = [names for names in groups.values() if len(names) > 1]
     return " ".join(f"{', '.join(names[:-1])} and {names[-1]} coincide." for names in same)
@@ -179,12 +181,13 @@ def _points(part: Slice, places: Sequence[float], name: str, what: Figure) -> li
         scheme = scheme_of(cell, name)
         if scheme is None:
             continue
-        unstable = what.infinite and bool(scheme["unstable"])
-        value, interval = (None, None) if unstable else (what.value(scheme), what.interval(scheme))
-        said = "unstable" if unstable else what.said(value)
+        unstable = what.quantile is not None and bool(scheme["unstable"])
+        infinite = unstable or what.quantile in scheme["infinite"]
+        value, interval = (None, None) if infinite else (what.value(scheme), what.interval(scheme))
+        said = "unstable" if unstable else "infinite" if infinite else what.said(value)
         if interval:
             said += f", 95 % interval {what.said(interval[0])} to {what.said(interval[1])}"
-        found.append(Point(x, value, interval, unstable, f"{name}, {part.axis['option']} {label}: {said}"))
+        found.append(Point(x, value, interval, infinite, f"{name}, {part.axis['option']} {label}: {said}"))
     return found
 
 
@@ -200,7 +203,7 @@ def _bound(part: Slice, places: Sequence[float]) -> list[Point]:
 
 def _last(points: Sequence[Point]) -> float:
     """Return the last known height of a curve, by which the key is ordered."""
-    heights = [math.inf if point.unstable else point.value for point in points]
+    heights = [math.inf if point.infinite else point.value for point in points]
     return next((height for height in reversed(heights) if height is not None), 0.0)
 
 
@@ -220,7 +223,7 @@ def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, sha
     drawn = []
     line, pen = "", "M"
     for point in points:
-        if point.value is None and not point.unstable:
+        if point.value is None and not point.infinite:
             pen = "M"
             continue
         height = box.top if point.value is None else y(point.value)
@@ -228,7 +231,7 @@ def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, sha
         pen = "L"
     drawn.append(tag("path", tag("title", name), d=line, class_="curve"))
     for point in points:
-        if point.unstable:
+        if point.infinite:
             arrow = tag("path", class_="whisker", d=_head(x(point.x), box.top))
             drawn.append(tag("g", tag("title", point.said), arrow))
         elif point.value is not None:

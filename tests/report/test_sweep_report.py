@@ -336,3 +336,17 @@ def test_an_interval_without_an_upper_end_leaves_the_plot_at_the_top(crossing: P
     assert note in plot
     assert len(re.findall(r'd="M[\d. ]+V24.0M[\d. ]+l4 -6l4 6"', plot)) == 1
     assert len(re.findall(r"hedge, utilisation 0.5: [\d.]+ ms, 95 % interval [\d.]+ ms to inf ms</title>", plot)) == 1
+
+
+def test_a_scheme_whose_p99_becomes_infinite_leaves_the_plot_at_the_top(crossing: Path) -> None:
+    """Where a p99 is infinite, as too many requests fail, its line goes to an arrow at the top; the note says why."""
+    found = summarise_sweep(crossing)
+    note = "or so many requests fail that its p99 is infinite."
+    assert note not in p99_plot(found)
+    scheme = found["cells"][2]["schemes"][1]
+    scheme["latency_s"]["p99"], scheme["infinite"] = None, ["p99"]
+    plot = p99_plot(found)
+    assert note in plot
+    assert re.search(r'0.8: infinite</title><path class="whisker" d="M[\d. ]+l4 -6l4 6">', plot)
+    lines = re.findall(r'<path d="(M[^"]+)" class="curve"><title>([^<]+)', plot)
+    assert [name for line, name in lines if line.endswith(" 24.0")] == ["hedge"]
