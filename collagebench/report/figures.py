@@ -42,6 +42,8 @@ DOES = {
     "collage": "Also as one cell of a mosaic on one more worker; the first answer wins.",
 }
 
+UNCOMPARED = "that takes at least two runs, each with a p99 of both schemes"
+
 
 def figures(one: Object, looks: Looks) -> Markup:
     """Return the table of all schemes' figures, with 95 % intervals below them."""
@@ -73,6 +75,7 @@ def figures(one: Object, looks: Looks) -> Markup:
         f"p99 / {base}: of all runs together, with an interval from both and how alike they are run by run; “no "
         "difference shown” unless that excludes 1, the mean difference of the runs' own p99s is significant (paired t "
         f"test, after Holm's correction), and it is above {100 * least['latency']:g} %.",
+        f"Not compared: {UNCOMPARED}." if any(map(is_uncompared, one["schemes"])) else "",
         "Not own: answers that did not come from the request's own first task.",
         f"Work: worker time / that of {base}. Goodput: right answers{in_time}, per second of the arrivals.",
         "Accuracy: of the requests that were answered." if lost else "",
@@ -108,6 +111,8 @@ def _quantile(scheme: Object, name: str) -> Markup:
 
 def versus(scheme: Object) -> Markup:
     """Return the cell with the ratio of the p99 to the baseline's, with its interval if they are shown to differ."""
+    if is_uncompared(scheme):
+        return td(as_times(scheme["relative"]["p99"]), "not compared")
     figure = (scheme["versus"] or {}).get("p99")
     if not figure:
         return td(as_times(scheme["relative"]["p99"]))
@@ -115,6 +120,11 @@ def versus(scheme: Object) -> Markup:
         return td(as_times(figure["ratio"]), "no difference shown")
     ends = figure["ratio_ci95"]
     return td(as_times(figure["ratio"]), f"{as_times(ends[0])} to {as_times(ends[1])}" if ends else "")
+
+
+def is_uncompared(scheme: Object) -> bool:
+    """Return whether a scheme has a ratio of p99s that was not tested, for example because there is only one run."""
+    return scheme["relative"]["p99"] is not None and scheme["versus"] is not None and not scheme["versus"]["p99"]
 
 
 def accuracy_cell(scheme: Object) -> Markup:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.document import document
-from collagebench.report.figures import accuracy_cell, goodput_cell, scrolling, td, versus
+from collagebench.report.figures import UNCOMPARED, accuracy_cell, goodput_cell, is_uncompared, scrolling, td, versus
 from collagebench.report.frame import Looks, looks_in
 from collagebench.report.gates import labelled
 from collagebench.report.html import badge, hiding, legend, noted, rest
@@ -98,6 +98,8 @@ def _meanings(summary: Object) -> dict[str, str]:
         "the ratio's interval includes 1, the mean difference of the runs' own p99s may be chance (paired t test, "
         f"after Holm's correction), or it is at most {least:g} %"
     )
+    if any(is_uncompared(scheme) for cell in cells for scheme in cell["schemes"] if not scheme["unstable"]):
+        said["not compared"] = UNCOMPARED
     return said
 
 

@@ -105,6 +105,15 @@ def test_too_few_requests_are_marked(tmp_path):
     assert "at least 100.0 ms" in text
 
 
+def test_a_ratio_that_was_not_tested_says_so(tmp_path):
+    """After one run a ratio of p99s is marked as not compared, and a note says what that takes; not after two runs."""
+    for runs in (1, 2):
+        rows = {"none": lognormal(1, runs, 600), "hedge": lognormal(2, runs, 600, 0.01)}
+        text = made(make_run(tmp_path / f"{runs}", rows))
+        assert text.count("<small>not compared</small>") == text.count("Not compared: that takes") == 2 - runs
+        assert "<td>1.00x</td>" in text, "the baseline is not marked"
+
+
 def test_gates_are_listed(tmp_path):
     """The page lists the outcome of every gate."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}))
