@@ -142,15 +142,15 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
     x, y = _across(answer), linear([*shown, 0.0], BOX.bottom, BOX.top)
     title = f"{pair['first']} − {pair['second']}"
     x_title = option_title(answer["over"], x, answer["config"])
-    drawn = axes(BOX, x, y, x_title=x_title, y_title=f"difference of {answer['metric']}, ms", y_text=ms)
-    drawn.append(tag("path", class_="axis", d=f"M{BOX.left:g} {y(0.0):.1f}H{BOX.right:g}"))
-    for one in pair["crossings"]:
+    drawn = []
+    for one in pair["crossings"]:  # first, as they would hide the line at zero
         low, high = (x(end) for end in one["ci95"])
         drawn.append(
             tag("rect", x=low, y=BOX.top, width=max(high - low, 1.0), height=BOX.bottom - BOX.top, class_="band")
         )
-        drawn.append(_guide(x(one["at"])))
-
+    drawn += axes(BOX, x, y, x_title=x_title, y_title=f"difference of {answer['metric']}, ms", y_text=ms)
+    drawn.append(tag("path", class_="axis", d=f"M{BOX.left:g} {y(0.0):.1f}H{BOX.right:g}"))
+    drawn += [_guide(x(one["at"])) for one in pair["crossings"]]
     for one in known:
         left = x(one["value"])
         if one["ci95_s"]:

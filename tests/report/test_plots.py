@@ -15,6 +15,7 @@ from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 
 import collagebench.report
 from collagebench.report import parts
+from collagebench.report.crossover_page import _difference
 from collagebench.report.curves import bound_curve, observed, tail
 from collagebench.report.frame import looks_in, looks_of, option_title
 from collagebench.report.markup import Markup, tag
@@ -300,3 +301,20 @@ def test_an_interval_without_an_upper_end_is_an_arrow(tmp_path):
         assert [said.split(":")[0] for said in arrows] == ["lossy p99"]
         assert arrows[0].endswith(" to inf")
         assert "A full mark with an arrow: so many requests failed" in "".join(drawn.itertext())
+
+
+def test_the_line_at_zero_is_drawn_over_the_range_of_a_crossing():
+    """In a plot of differences the shaded range is below the line at zero, to which the caption refers, not above."""
+    ends = ((0.1, 0.002, [0.001, 0.003], 1), (0.8, -0.002, [-0.003, -0.001], -1))
+    differences = [
+        {"value": value, "difference_s": by, "ci95_s": ci95, "verdict": verdict, "ratio": None}
+        for value, by, ci95, verdict in ends
+    ]
+    crossing = {"at": 0.4, "ci95": [0.3, 0.5]}
+    pair = {"first": "a", "second": "b", "differences": differences, "crossings": [crossing], "said": "a, then b"}
+    axis = {"over": "utilisation", "from": 0.1, "to": 0.8, "log": False}
+    drawn = ElementTree.fromstring(_difference({**axis, "metric": "p99", "config": {}, "points": []}, pair, 0))
+    classes = [part.get("class") for part in drawn.find("svg")]
+    assert classes.count("band") == 1
+    assert classes.count("axis") == 2
+    assert classes.index("band") < classes.index("axis")
