@@ -157,12 +157,8 @@ def schemes_table(one: Object, looks: Looks) -> Markup:
                 tag("td", ", ".join(workers) or UNKNOWN, class_="text"),
             )
         )
-    note = (
-        "Source of an answer: own, the request's own first task; hedge, replica or resent, a copy of it; anything "
-        "else, made by the scheme. Straggled: requests whose own task was slow."
-    )
     heads = ["scheme", "what it does", "settings", "workers"]
-    return join([scrolling(heads, rows, "Schemes"), tag("p", note, class_="note")])
+    return scrolling(heads, rows, "Schemes")
 
 
 def _value(value: Any) -> str:
@@ -181,7 +177,12 @@ def accuracy_table(one: Object, looks: Looks) -> Markup:
         for scheme in one["schemes"]
         for source, share, right, interval in by_source(scheme)
     ]
-    return scrolling(["scheme", "source", "answers", "accuracy", "95 % interval"], rows, "Answers by source")
+    note = (
+        "Source of an answer: own, the request's own first task; hedge, replica or resent, a copy of it; anything "
+        "else, made by the scheme. Straggled: requests whose own task was slow."
+    )
+    heads = ["scheme", "source", "answers", "accuracy", "95 % interval"]
+    return join([scrolling(heads, rows, "Answers by source"), tag("p", note, class_="note")])
 
 
 def work_table(one: Object, looks: Looks) -> Markup:

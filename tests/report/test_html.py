@@ -114,6 +114,13 @@ def test_a_ratio_that_was_not_tested_says_so(tmp_path):
         assert "<td>1.00x</td>" in text, "the baseline is not marked"
 
 
+def test_the_table_of_sources_explains_them(text):
+    """What a source is and which requests straggled is said where answers are listed by source, which may be folded."""
+    table = text.split("<summary>Answers by source</summary>", 1)[1].split("</details>", 1)[0]
+    assert "Source of an answer: own, the request's own first task" in table
+    assert "Straggled: requests whose own task was slow." in table
+
+
 def test_gates_are_listed(tmp_path):
     """The page lists the outcome of every gate."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}))
