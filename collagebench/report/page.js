@@ -1,4 +1,4 @@
-// Reads values off the curves under the pointer, and unfolds for print all that was found. The page is whole without it.
+// Reads values off the curves under the pointer, and unfolds everything for print. The page is whole without it.
 "use strict";
 for (const area of document.querySelectorAll(".reader")) {
   const svg = area.ownerSVGElement;
@@ -40,7 +40,7 @@ for (const area of document.querySelectorAll(".reader")) {
 }
 let unfolded = [];
 addEventListener("beforeprint", () => {
-  unfolded = [...document.querySelectorAll(".verdict details:not([open])")];
+  unfolded = [...document.querySelectorAll("details:not([open])")];
   for (const part of unfolded) part.open = true;
 });
 addEventListener("afterprint", () => {

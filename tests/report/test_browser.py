@@ -114,18 +114,20 @@ def test_curves_can_be_read_off(browser, files):
     tab.close()
 
 
-def test_what_was_found_is_printed_whole(browser, files):
-    """Sentences and notes that are folded on the screen are unfolded for print, and folded again afterwards."""
+def test_the_page_is_printed_whole(browser, files):
+    """What is folded on the screen, from notes to the config, is unfolded for print, and folded again afterwards."""
     tab = browser.new_page()
     tab.goto((files / "many.html").as_uri())
     assert tab.locator(".verdict details").count() > 0
+    tab.locator("main details", has_text="Answers by source").locator("summary").first.click()
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     tab.emulate_media(media="print")
     assert all(part.is_visible() for part in tab.locator(".verdict details li").all())
-    assert not any(part.is_visible() for part in tab.locator("main details").all())
+    assert all(part.is_visible() for part in tab.locator("main details :is(table, pre, figure)").all())
+    assert tab.locator("pre", has_text='"workers": 10').is_visible()
     tab.emulate_media(media="screen")
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert tab.locator(".verdict details[open]").count() == 0
+    assert tab.locator("details[open] > summary").all_inner_texts() == ["Answers by source"]
     tab.close()
 
 
