@@ -139,11 +139,11 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
     print_line(
         console,
         f"by: difference from {one['baseline']}, the mean over the runs of each run's own quantile (not the difference "
-        "of the quantiles of all runs together); intervals: each on its own; p: Student's t test (accuracy: McNemar's "
-        "test, one coin for each image, or the test that belongs to the interval, if its p is larger), after Holm's "
-        "correction over all schemes, so it may be above 0.05 where an interval excludes 0; real: p of at most 0.05, "
-        f"more than {100 * least['latency']:g} % or {100 * least['accuracy']:g} points, and a ratio whose own interval "
-        "excludes 1",
+        "of the quantiles of all runs together; of accuracy: on the requests that both answered); intervals: each on "
+        "its own; p: Student's t test (accuracy: McNemar's test, one coin for each image, or the test that belongs to "
+        "the interval, if its p is larger), after Holm's correction over all schemes, so it may be above 0.05 where an "
+        f"interval excludes 0; real: p of at most 0.05, more than {100 * least['latency']:g} % or "
+        f"{100 * least['accuracy']:g} points, and a ratio whose own interval excludes 1",
         style="dim",
     )
     console.print()

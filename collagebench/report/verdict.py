@@ -60,7 +60,7 @@ def _sentence(scheme: dict[str, Any], base: dict[str, Any], minimum: dict[str, f
         text = f"{name}: {_failures(scheme, base)}"
         text += f"latency not compared with {base['variant']} ({_why(scheme, base)})"
     one_model = by_single(scheme) and by_single(base)
-    return text + (_accuracy(accuracy, minimum["accuracy"], one_model) if accuracy else "")
+    return text + (_accuracy(accuracy, minimum["accuracy"], one_model) + _pairs(scheme, base) if accuracy else "")
 
 
 def _more_runs(schemes: Sequence[dict[str, Any]]) -> list[str]:
@@ -146,6 +146,13 @@ def _accuracy(figure: dict[str, Any], minimum: float, one_model: bool) -> str:
         else f"not significant, p {as_p(figure['p_holm'])}"
     )
     return f", accuracy {points} points ({why})"
+
+
+def _pairs(scheme: dict[str, Any], base: dict[str, Any]) -> str:
+    """Return the requests that a difference in accuracy covers, if the accuracy of one of the schemes covers more."""
+    pairs = scheme["versus"]["accuracy"]["pairs"]
+    more = pairs < max(one["accuracy"]["answers"] for one in (scheme, base))
+    return f" on {pairs:,} requests that both answered" if more else ""
 
 
 def _hardware(scheme: dict[str, Any], base: dict[str, Any]) -> str:

@@ -97,6 +97,15 @@ def test_what_is_said_of_accuracy(tmp_path, base, change, source, said):
     assert sentence.endswith(f" on equal hardware{said}")
 
 
+def test_a_difference_in_accuracy_on_fewer_requests_than_were_answered_says_so(tmp_path):
+    """If a scheme answered requests that the other did not, the sentence has the number that both answered."""
+    none = [[0.02] * 590 + [None] * 10] * 2
+    (fewer,) = summary(tmp_path / "failing", {"none": none, "b": [[0.02] * 600] * 2})["verdict"]
+    assert fewer.endswith(", the same accuracy on 1,180 requests that both answered")
+    (all_of_them,) = summary(tmp_path / "both", {"none": none, "b": none})["verdict"]
+    assert all_of_them.endswith(", the same accuracy"), "the same requests failed"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
