@@ -17,6 +17,7 @@ import numpy as np
 
 from collagebench.report.frame import WIDTH, Box, Looks, axes, figure, key, ms
 from collagebench.report.markup import Markup, tag
+from collagebench.report.parts import with_decimals
 from collagebench.report.scales import Scale, logarithmic, room_for
 from collagebench.results.reader import Run
 from collagebench.results.table import Table
@@ -187,7 +188,7 @@ def _reader(box: Box, x: Scale, y: Scale) -> Markup:
 
 def _said(curves: Sequence[Curve], share: float) -> str:
     return ", ".join(
-        f"{curve.at(share) * 1e3:.1f} ms ({curve.name})"
+        f"{with_decimals(curve.at(share) * 1e3, 1)} ms ({curve.name})"
         if math.isfinite(curve.at(share))
         else f"no time ({curve.name})"
         for curve in curves

@@ -19,6 +19,7 @@ from collagebench.report.parts import (
     new_table,
     print_line,
     print_table,
+    with_decimals,
 )
 from collagebench.report.summary import by_source
 from collagebench.statistics.comparison import FIGURES
@@ -169,7 +170,7 @@ def _print_within(ran: list[dict[str, Any]], console: Console) -> None:
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:+.1f}"
+    return with_decimals(seconds * 1e3, 1, "+")
 
 
 def _points(share: float) -> str:

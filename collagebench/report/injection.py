@@ -10,7 +10,7 @@ import numpy as np
 
 from collagebench.report.frame import WIDTH, Box, axes, figure, ms
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_ms, as_percent
+from collagebench.report.parts import as_ms, as_percent, with_decimals
 from collagebench.report.scales import Scale, logarithmic
 from collagebench.results.reader import Run
 from collagebench.statistics.injection import injection as measured
@@ -70,7 +70,7 @@ def injection(key: str, run: Run) -> Markup | None:
 
 def as_ms_signed(seconds: float) -> str:
     """Return seconds in milliseconds, with a sign."""
-    return f"{seconds * 1e3:+.2f}"
+    return with_decimals(seconds * 1e3, 2, "+")
 
 
 def _band(asked: list[float], x: Scale, y: Scale) -> Markup:

@@ -31,7 +31,7 @@ for (const area of document.querySelectorAll(".reader")) {
       if (y !== null) said.push(`${path.dataset.name} ${share(y)}`);
     }
     cursor.setAttribute("d", `M${x} ${yStart}V${yEnd}`);
-    readout.textContent = `${ms < 100 ? ms.toFixed(1) : ms.toFixed(0)} ms: ${said.join(", ")}`;
+    readout.textContent = `${ms < 1 ? ms.toPrecision(3) : ms < 100 ? ms.toFixed(1) : ms.toFixed(0)} ms: ${said.join(", ")}`;
   });
   area.addEventListener("pointerleave", () => {
     cursor.setAttribute("d", "");

@@ -21,6 +21,8 @@ TIMES = ("shift", "tail", "scale", "median", "base", "slow_machine")
 """Parameters of stragglers in seconds, or factors if draws are factors (see `stragglers.model`)."""
 ENDLESS = 10_000
 """A line of this many characters is wider than any table."""
+LEAST = 1e-6
+"""Smaller figures, such as less than a nanosecond in ms, are shown as 0: they may be mere rounding errors."""
 LONGEST_WORD = 14
 """The most characters of a word in a variant's name that a table of 80 columns has space for."""
 
@@ -102,12 +104,21 @@ def print_line(console: Console, text: str, style: str = "", indent: str = "") -
         console.print(Text((indent if number == 0 else " " * len(indent)) + line.plain, style=style), highlight=False)
 
 
+def with_decimals(value: float, decimals: int, sign: str = "") -> str:
+    """Return a figure with so many decimals; one below 0.1, of which they would leave little, has three digits.
+
+    `sign` is "+" for a difference, which always has a sign, and two digits if it is small.
+    """
+    digits = 2 if sign else 3
+    return f"{value:{sign}#.{digits}g}" if LEAST <= abs(value) < 0.1 else f"{value:{sign}.{decimals}f}"
+
+
 def as_ms(seconds: float | None) -> str:
     """Return seconds in milliseconds, to about three digits."""
     if seconds is None:
         return UNKNOWN
     ms = seconds * 1e3
-    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 1000 else f"{ms:.0f}"
+    return with_decimals(ms, 2 if ms < 10 else 1 if ms < 1000 else 0)
 
 
 def as_ms_range(ends: Sequence[float] | None) -> str:
@@ -135,7 +146,7 @@ def as_p(p: float) -> str:
 
 def as_rate(value: float | None) -> str:
     """Return a number per second."""
-    return UNKNOWN if value is None else f"{value:.1f}"
+    return UNKNOWN if value is None else with_decimals(value, 1)
 
 
 def as_rates(ends: Sequence[float] | None) -> str:

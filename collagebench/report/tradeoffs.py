@@ -12,7 +12,7 @@ from typing import Any
 
 from collagebench.report.frame import WIDTH, Box, Look, Looks, axes, dot, figure, ms, text, text_width
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_ms, as_percent, as_times
+from collagebench.report.parts import as_ms, as_percent, as_times, with_decimals
 from collagebench.report.scales import Scale, linear, logarithmic, of_shares, shorten
 
 BOX = Box(left=40, right=WIDTH - 12, top=24, bottom=212)
@@ -126,7 +126,7 @@ def against_work(
         looks,
         "worker time per request in ms (lower is better)",
         lambda value: f"{value:g}",
-        lambda value: f"{value:.1f} ms of work",
+        lambda value: f"{with_decimals(value, 1)} ms of work",
         higher=False,
         with_accuracy=with_accuracy,
         answer=answer,

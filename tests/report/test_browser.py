@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from reported import reported
+from synthetic_run import lognormal, make_run
 
 from collagebench.report.html import page
 from collagebench.report.summary import summarise
@@ -111,6 +113,17 @@ def test_curves_can_be_read_off(browser, files):
     assert "alert" in said
     tab.mouse.move(0, 0)
     assert tab.locator("#r0-cdf .readout").inner_text() == ""
+    tab.close()
+
+
+def test_small_times_can_be_read_off(browser, tmp_path):
+    """Under the pointer a time below 1 ms has three digits."""
+    run = load(make_run(tmp_path / "run", {"none": lognormal(1, 2, 100, 1e-5)}, lag=0.0))
+    (tmp_path / "small.html").write_text(page(summarise([run]), [run], ["run"]), encoding="utf-8")
+    tab = browser.new_page()
+    tab.goto((tmp_path / "small.html").as_uri())
+    tab.locator("#r0-cdf .reader").hover()
+    assert re.match(r"0\.00?[1-9]\d\d ms: none ", tab.locator("#r0-cdf .readout").inner_text())
     tab.close()
 
 

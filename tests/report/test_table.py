@@ -11,8 +11,9 @@ from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 from collagebench.config import Config, as_json
 from collagebench.engine.experiment import straggler_facts
 from collagebench.report import print_report
+from collagebench.report.html import page
 from collagebench.report.markdown import markdown
-from collagebench.report.parts import new_table, print_table
+from collagebench.report.parts import as_ms, new_table, print_table
 from collagebench.report.summary import summarise
 from collagebench.report.table import goodput, print_summary, stragglers
 from collagebench.results.reader import load
@@ -45,6 +46,38 @@ def test_row_of_known_figures(tmp_path):
     assert row(text, "none") == ["none", "100.0", "100.0", "0.00", "1.00x", "100.0", "%", "0.0", "%", "1.00x", "0"]
     assert row(text, "hedge")[1:5] == ["50.0", "inf", "-", "-"]
     assert row(text, "hedge")[-1] == "20"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.0, "0.00"),
+        (1.4e-17, "0.00"),
+        (1.234e-8, "1.23e-05"),
+        (1.234e-5, "0.0123"),
+        (5e-5, "0.0500"),
+        (2.7e-4, "0.27"),
+        (0.00303, "3.03"),
+        (0.1448, "144.8"),
+        (1.2345, "1234"),
+    ],
+)
+def test_small_latencies_keep_three_digits(seconds, said):
+    """A latency in ms below 0.1 has three digits, but a rounding error is 0; larger ones have two decimals or fewer."""
+    assert as_ms(seconds) == said
+
+
+def test_services_of_microseconds_are_told_apart_in_the_report(tmp_path):
+    """The table, the details, rates and the plots show figures of microseconds, and rare events, to three digits."""
+    directory = make_run(tmp_path / "run", {"none": [[1.2e-5] * 400] * 2, "fast": [[1.04e-5] * 400] * 2}, lag=0.0)
+    text = printed(directory, details=True)
+    assert row(text, "fast")[1:3] == ["0.0104", "0.0104"]
+    assert "fast p50 ms -0.0016 -0.0016 to -0.0016" in [" ".join(line.split()[:7]) for line in text.splitlines()]
+    rare = {"runs": 1, "variant": "none", "goodput_rps": 2.778e-4, "goodput_ci95_rps": [2.766e-4, 2.78e-4]}
+    assert goodput({"slo_ms": 1.0, "schemes": [rare]}).endswith("none 0.000278 ± 1.2e-06")
+    run = load(directory)
+    found = page(summarise([run]), [run], ["run"])
+    assert "within 0.0120 ms (none), 0.0104 ms (fast)" in found
 
 
 def test_an_slo_adds_how_many_answers_are_right_and_in_time(tmp_path):
