@@ -11,7 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, key, ms, option_title, text, text_width
+from collagebench.report.frame import (
+    WIDTH,
+    Box,
+    Looks,
+    axes,
+    dot,
+    figure,
+    key,
+    left_of,
+    ms,
+    option_title,
+    text,
+    text_width,
+)
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, as_times
 from collagebench.report.scales import Scale, linear, logarithmic, of_shares, room_for, shorten
@@ -94,9 +107,10 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     if not known:
         return None
     shown = [*(name for name, points in curves.items() if points), *(["bound"] if bound else [])]
-    box = Box(left=40, right=WIDTH - 26 - room_for(shown, 110), top=24, bottom=max(214, 24 + 14 * len(shown)))
+    top, bottom = 24, max(214, 24 + 14 * len(shown))
     ends = [end for points in curves.values() for point in points if point.value for end in point.interval or ()]
-    y = what.scale([*known, *(end for end in ends if end > 0)], box.bottom, box.top)
+    y = what.scale([*known, *(end for end in ends if end > 0)], bottom, top)
+    box = Box(left_of(y, what.y_text), WIDTH - 26 - room_for(shown, 110), top, bottom)
     x = _horizontal(part, places, box)
     numbers = all(isinstance(value, (int, float)) for value in part.axis["values"])
     config = next(cell for _, cell in part.cells if cell is not None)["config"]

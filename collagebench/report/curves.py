@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from collagebench.report.frame import WIDTH, Box, Looks, axes, figure, key, ms
+from collagebench.report.frame import WIDTH, Box, Looks, axes, figure, key, left_of, ms
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import with_decimals
 from collagebench.report.scales import Scale, logarithmic, room_for
@@ -101,6 +101,7 @@ def tail(key_: str, curves: Sequence[Curve], title: str = "Latency: the tail") -
     box = _box(curves)
     least = min(1 / curve.requests for curve in curves)
     y = Scale(min(0.8 * least, 0.08), 1.0, box.bottom, box.top, log=True)
+    box = replace(box, left=left_of(y, _as_percent, box.left))
     y_title = "requests still without an answer, % (log scale)"
     guide = [
         tag("path", class_="guide", d=f"M{box.left:g} {y(0.01):.1f}H{box.right:g}"),
@@ -135,7 +136,7 @@ def _plot(
             x_title="latency in ms (log scale)",
             y_title=y_title,
             x_text=ms,
-            y_text=lambda share: f"{100 * share:g}",
+            y_text=_as_percent,
         ),
         *guide,
         *(_path(curve, x, y, slower=slower, box=box) for curve in curves),
@@ -147,6 +148,11 @@ def _plot(
         f"{words[1]}, slowest first."
     )
     return figure(key_, title, box.bottom + 34, drawn, says=says)
+
+
+def _as_percent(share: float) -> str:
+    """Return the label of a tick: a share in percent."""
+    return f"{100 * share:g}"
 
 
 def _box(curves: Sequence[Curve]) -> Box:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 from collagebench.config import option
@@ -21,6 +21,10 @@ WIDTH = 360
 COLOURS = 8
 LINE = 14
 """Pixels from one line of text to the next."""
+ABOVE = 28
+"""Least pixels, about, from one tick of a vertical axis to the next."""
+BESIDE = 2
+"""Least pixels between the labels of a horizontal axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +130,10 @@ def axes(
 ) -> list[Markup]:
     """Return grid, ticks and titles; an axis without a scale has no grid and no ticks."""
     drawn = []
-    for place, value in [(x(value), value) for value in x.ticks()] if x else ():
+    for place, value in [(x(value), value) for value in _spaced(x, x_text)] if x else ():
         drawn.append(tag("path", class_="grid", d=f"M{place:.1f} {box.top:g}V{box.bottom:g}"))
         drawn.append(text(place, box.bottom + 13, x_text(value), class_="tick", anchor="middle"))
-    for place, value in [(y(value), value) for value in y.ticks(28)] if y else ():
+    for place, value in [(y(value), value) for value in y.ticks(ABOVE)] if y else ():
         drawn.append(tag("path", class_="grid", d=f"M{box.left:g} {place:.1f}H{box.right:g}"))
         drawn.append(text(box.left - 5, place + 4, y_text(value), class_="tick", anchor="end"))
     drawn.append(tag("path", class_="axis", d=f"M{box.left:g} {box.bottom:g}H{box.right:g}"))
@@ -137,6 +141,22 @@ def axes(
     if y_title:
         drawn.append(text(2, 11, y_title, class_="title"))
     return drawn
+
+
+def _spaced(x: Scale, said: Callable[[float], str]) -> list[float]:
+    """Return the ticks of a horizontal axis, as many as leave space between their labels."""
+    room = 44.0
+    while True:
+        values = x.ticks(room)
+        ends = [(x(value) - text_width(said(value)) / 2, x(value) + text_width(said(value)) / 2) for value in values]
+        if room > x.end - x.start or all(one[1] + BESIDE <= other[0] for one, other in pairwise(ends)):
+            return values
+        room *= 1.25
+
+
+def left_of(y: Scale, said: Callable[[float], str], least: float = 40) -> float:
+    """Return where a vertical axis stands, at least at `least`, so that its longest label fits to its left."""
+    return max(least, 5 + max(text_width(said(value)) for value in y.ticks(ABOVE)))
 
 
 def text(x: float, y: float, content: str, *, class_: str = "", anchor: str | None = None) -> Markup:

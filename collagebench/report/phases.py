@@ -33,7 +33,8 @@ def phases(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
     shown = [name for name in MEANINGS if any(parts.get(name, 0.0) > LEAST * longest for parts in rows.values())]
     legend, top = _legend(shown)
     left = room_for(rows, 130)
-    box = Box(left, WIDTH - 46, top, top + ROW * len(rows) + 4)
+    beside = max(42, *(text_width(as_ms(sum(parts.values()))) for parts in rows.values()))
+    box = Box(left, WIDTH - 4 - beside, top, top + ROW * len(rows) + 4)
     x = Scale(0.0, longest * 1.01 or 1.0, box.left, box.right)
     drawn = [*legend, *axes(box, x, None, x_title="mean latency in ms", x_text=ms)]
     for place, (variant, parts) in enumerate(rows.items()):

@@ -7,10 +7,10 @@ unknown (too few requests, or too many failed) cannot be plotted, and is named i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from collagebench.report.frame import WIDTH, Box, Look, Looks, axes, dot, figure, ms, text, text_width
+from collagebench.report.frame import WIDTH, Box, Look, Looks, axes, dot, figure, left_of, ms, text, text_width
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, as_times, with_decimals
 from collagebench.report.scales import Scale, linear, logarithmic, of_shares, shorten
@@ -153,11 +153,12 @@ def _plot(
     slo = one["slo_ms"] and one["slo_ms"] / 1e3
     known = [offer.latency for offer, _ in found] + ([slo] if slo else [])
     far = min(known) > 0 and max(known) > FAR * min(known)
-    x = (logarithmic if far else linear)(known, BOX.left, BOX.right, margin=0.12)
     y = (of_shares if higher else linear)([value for _, value in found], BOX.bottom, BOX.top, margin=0.15)
+    box = replace(BOX, left=left_of(y, y_text))
+    x = (logarithmic if far else linear)(known, box.left, box.right, margin=0.12)
     best = front(offers(one, looks, metric))
     drawn = axes(
-        BOX,
+        box,
         x,
         y,
         x_title=f"{metric} in ms ({'log scale; ' if far else ''}lower is better)",
@@ -178,7 +179,7 @@ def _plot(
         shorten(offer.name, MOST_ROOM if answer else ROOM) + share if always or not answer else ""
         for (offer, _), share, always in zip(found, shares, sure, strict=True)
     ]
-    labels = _labels(named, sure, places, kept_free)
+    labels = _labels(named, sure, places, kept_free, box.left)
     dots: list[tuple[bool, Markup]] = []
     for (offer, value), (left, top), label in zip(found, places, labels, strict=True):
         tip = f"{offer.name}: {metric} {as_ms(offer.latency)} ms, {said(value)}"
@@ -227,6 +228,7 @@ def _labels(
     sure: Sequence[bool],
     places: Sequence[tuple[float, float]],
     kept_free: Sequence[tuple[float, float, float, float]],
+    left_end: float,
 ) -> list[list[Markup]]:
     """Place each dot's label so that it covers neither dots nor labels, with a line to its dot if it is far away.
 
@@ -241,7 +243,7 @@ def _labels(
             if away and not sure[place]:
                 break
             area = (x - BETWEEN, y - 10, x + width + BETWEEN, y + 3)
-            inside = area[0] >= BOX.left and area[2] <= WIDTH and area[1] >= BOX.top - 6 and area[3] <= BOX.bottom
+            inside = area[0] >= left_end and area[2] <= WIDTH and area[1] >= BOX.top - 6 and area[3] <= BOX.bottom
             if inside and not any(_overlap(area, other) for other in taken):
                 taken.append(area)
                 side = "start" if x > left else "end" if x + width < left else "middle"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,13 +18,13 @@ from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 import collagebench.report
 from collagebench.report import parts
 from collagebench.report.crossover_page import _difference
-from collagebench.report.curves import bound_curve, observed, tail
+from collagebench.report.curves import bound_curve, curves_of, observed, tail
 from collagebench.report.frame import looks_in, looks_of, option_title
 from collagebench.report.markup import Markup, tag
 from collagebench.report.phases import phases, split
 from collagebench.report.scales import Scale, linear, logarithmic, of_shares, shorten
 from collagebench.report.summary import summarise
-from collagebench.report.tradeoffs import Answer, Offer, against_accuracy, front
+from collagebench.report.tradeoffs import Answer, Offer, against_accuracy, against_work, front
 from collagebench.report.whiskers import HEAD, accuracy, by_run, quantiles
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
@@ -79,6 +81,32 @@ def test_a_scale_of_shares_shows_none_beyond_all(values):
     scale = of_shares(values, 200, 20)
     assert all(scale.holds(value) for value in values)
     assert all(0 <= tick <= 1 for tick in scale.ticks(28))
+
+
+def test_labels_of_long_latencies_are_whole_and_apart(tmp_path):
+    """Labels of latencies of minutes, and of shares of many requests, fit beside their plots and do not touch."""
+    latencies = {"none": lognormal(0, 2, 1000, 100.0), "hedge": lognormal(1, 2, 1000, 900.0)}
+    run = load(make_run(tmp_path / "run", latencies))
+    one = summarise([run])
+    for place, scheme in enumerate(one["schemes"]):
+        scheme["cost"]["executed_s_per_request"] = 150.0 + 100 * place
+    looks = looks_in([one])
+    drawn = [
+        tail("tail", [replace(found, requests=10**6) for found in curves_of(run, looks)]),
+        against_work("work", one, looks),
+        quantiles("quantiles", one, looks),
+        phases("phases", one, looks),
+    ]
+    for plot in drawn:
+        ticks = [found for found in ElementTree.fromstring(plot).iter("text") if found.get("class") == "tick"]
+        spans: list[tuple[float, float, float]] = []
+        for found in ticks:
+            share = {"end": 1.0, "middle": 0.5}.get(found.get("text-anchor"), 0.0)
+            width = 6.7 * len(found.text)
+            start = float(found.get("x")) - share * width
+            spans.append((float(found.get("y")), start, start + width))
+        assert all(start >= -1 and end <= 361 for _, start, end in spans), plot
+        assert all(one[0] != other[0] or one[2] < other[1] for one, other in pairwise(sorted(spans))), plot
 
 
 def test_shorten_keeps_what_fits():
