@@ -20,6 +20,8 @@ MEANINGS = {
     "decode": "decoding",
     "hold": "the reply held back",
 }
+BESIDE = 6
+"""Pixels between the longest name and the bars."""
 LEAST = 0.002
 """Phases shorter than this share of the longest bar are not drawn."""
 
@@ -39,7 +41,7 @@ def phases(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
     drawn = [*legend, *axes(box, x, None, x_title="mean latency in ms", x_text=ms)]
     for place, (variant, parts) in enumerate(rows.items()):
         y = box.top + 4 + ROW * place
-        bars = [text(0, y + 13, shorten(variant, left), class_="label")]
+        bars = [text(0, y + 13, shorten(variant, left - BESIDE), class_="label")]
         start = 0.0
         for name, seconds in parts.items():
             if name in shown and seconds > 0:

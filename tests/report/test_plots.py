@@ -208,6 +208,17 @@ def test_service_is_split_into_inference_and_injection():
 NO_PHASES = ("group", "encode", "queue", "service", "injected", "transport", "decode", "hold")
 
 
+def test_a_long_name_ends_before_its_bar(tmp_path):
+    """The plot of phases shortens a name that is too long for its margin, and leaves a gap before the bars."""
+    long, fits = "hedge-idle hedge-delay=p50", "hedge delay=p90"
+    one = summarise([load(make_run(tmp_path / "run", dict.fromkeys((long, fits), lognormal(1, 2, 100))))])
+    plot = ElementTree.fromstring(phases("x", one, looks_in([one])))
+    bars = min(float(found.get("x")) for found in plot.iter("rect") if float(found.get("height")) > 10)
+    names = [found.text for found in plot.iter("text") if found.get("class") == "label"]
+    assert names == ["hed…dge-delay=p50", fits]
+    assert max(7.4 * len(name) for name in names) < bars, "bold digits and letters"
+
+
 def test_answers_without_phases_are_left_out_of_the_bars_in_words(tmp_path):
     """The plot of phases says how many default answers, which have none, are not in a scheme's bar."""
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": [{"scheme": "default", "variant": "default"}]})
