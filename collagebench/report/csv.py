@@ -28,21 +28,21 @@ def rows(summary: Object, names: Sequence[str]) -> str:
 def sweep_rows(summary: Object) -> str:
     """Return the object that `summarise_sweep` made as CSV: a row for each scheme of each cell.
 
-    Before the columns of a run there is one for each axis, and `unstable`; `run` is the cell's name.
+    Before the columns of a run there is one for each axis; `run` is the cell's name. A scheme that is unstable is not
+    valid, which says nothing against the others in its cell.
     """
     axes = [axis["option"] for axis in summary["axes"]]
     heads = [f"axis_{axis}" for axis in axes]
     found = (
         {
             **{head: cell["values"][axis] for head, axis in zip(heads, axes, strict=True)},
-            "unstable": "true" if scheme["unstable"] else "false",
             "run": cell["name"],
-            **_row(cell, scheme),
+            **_row({**cell, "valid": cell["valid"] and not scheme["unstable"]}, scheme),
         }
         for cell in summary["cells"]
         for scheme in cell["schemes"]
     )
-    return _written([*heads, "unstable", *COLUMNS], found)
+    return _written([*heads, *COLUMNS], found)
 
 
 def _written(columns: Sequence[str], found: Iterable[Object]) -> str:
@@ -90,6 +90,7 @@ def _row(one: Object, scheme: Object) -> Object:
         **{f"phase_{name}_mean_s": scheme["phases_s"][name] for name in PHASES},
         **{f"dispatch_lag_{name}_s": value for name, value in scheme["dispatch_lag_s"].items()},
         **{f"bound_{name}_s": bound.get(name) for name in ("p50", "p95", "p99", "mean")},
+        "unstable": bool(scheme["unstable"]),
     }
     return {name: "true" if value is True else "false" if value is False else value for name, value in row.items()}
 
@@ -132,5 +133,6 @@ COLUMNS = (
     *(f"phase_{name}_mean_s" for name in PHASES),
     *("dispatch_lag_p50_s", "dispatch_lag_p99_s"),
     *(f"bound_{name}_s" for name in ("p50", "p95", "p99", "mean")),
+    "unstable",
 )
 """The columns, in order."""

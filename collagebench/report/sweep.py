@@ -43,6 +43,8 @@ class Slice:
 def summarise_sweep(directory: Path, baseline: str | None = None, slo_ms: float | None = None) -> Object:
     """Return the report of a sweep as plain JSON values.
 
+    A cell is valid unless there are other reasons against its figures than that schemes are unstable.
+
     Raises:
         DataError: the sweep or one of its cells cannot be read.
         UsageError: there is no scheme called `baseline`.
@@ -55,6 +57,8 @@ def summarise_sweep(directory: Path, baseline: str | None = None, slo_ms: float 
             missing.append(name)
             continue
         one = summarise([load(directory / name)], baseline, slo_ms)
+        firm = _firm_reasons(one)
+        one |= {"valid": not firm, "reasons": firm}
         own = {option(axis): value for axis, value in values.items()}
         cells.append({"name": name, "values": own, "fastest": _fastest(one), **one})
     axes = [
@@ -87,7 +91,7 @@ def apply_gates(summary: Object, fail_if: Sequence[Gate]) -> bool:
     return failed
 
 
-def firm_reasons(cell: Object) -> list[str]:
+def _firm_reasons(cell: Object) -> list[str]:
     """Return why the figures of a cell cannot be trusted, other than that schemes are unstable."""
     known = {reason for scheme in cell["schemes"] for reason in scheme["unstable"]}
     return [reason for reason in cell["reasons"] if reason not in known]
@@ -199,7 +203,7 @@ def _reasons(sweep: Sweep, missing: Sequence[str], found: Object) -> list[str]:
     if fewer:
         names, more = _cells(found, fewer), f"continue with --resume --runs {runs}"
         reasons.append(f"{names}: fewer than {runs} runs, because runs are being added: {more}")
-    said = [(cell["name"], reason) for cell in found["cells"] for reason in firm_reasons(cell)]
+    said = [(cell["name"], reason) for cell in found["cells"] for reason in cell["reasons"]]
     return reasons + _once(found, said)
 
 

@@ -33,7 +33,7 @@ def test_figures_of_a_row(tmp_path):
     assert (row["latency_p50_s"], row["latency_p99_s"], row["latency_p999_s"]) == ("0.1", "0.2", "")
     assert float(row["latency_p999_at_least_s"]) == 0.2
     assert (row["valid"], row["runs"], row["requests"], row["failed"]) == ("true", "2", "1000", "0")
-    assert (row["p99_difference_s"], row["p99_real"]) == ("", "")
+    assert (row["p99_difference_s"], row["p99_real"], row["unstable"]) == ("", "", "false")
 
 
 def test_an_interval_without_an_upper_end_has_its_lower_end(tmp_path):

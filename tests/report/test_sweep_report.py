@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from swept import swept
-from synthetic_run import change_header
+from synthetic_run import change_header, make_run
 from test_schema import PUBLISHED, strict
 
 from collagebench.errors import UsageError
@@ -199,6 +200,37 @@ def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFix
     outcomes = found["gates"]
     assert [outcome["failed"] for outcome in outcomes] == [False, False, True]
     assert "cannot sustain the load" in outcomes[2]["reason"]
+
+
+def test_only_the_scheme_that_cannot_bear_a_load_is_not_valid_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In the CSV and the JSON of a sweep, the figures of the other schemes in a cell are valid."""
+    directory = swept(tmp_path / "s", LOADS, CROSSING)
+    cell = directory / "utilisation=0.8"
+    header = json.loads((cell / "run.json").read_text())
+    shutil.rmtree(cell)
+    latencies = {
+        "none": [[0.02] * 300] * 4,
+        "hedge": [[0.01] * 20 + [None] * 280] * 4,
+        "collage 3x3": [[0.02] * 300] * 4,
+    }
+    make_run(cell, latencies, header={name: header[name] for name in ("config", "engine")})
+    code, text = said(capsys, directory, "csv")
+    assert code == 0
+    last = [row for row in csv.DictReader(StringIO(text)) if row["axis_utilisation"] == "0.8"]
+    assert [(row["valid"], row["unstable"]) for row in last] == [
+        ("true", "false"),
+        ("false", "true"),
+        ("true", "false"),
+    ]
+    found = summarise_sweep(directory)["cells"][-1]
+    assert (found["valid"], found["reasons"]) == (True, [])
+    assert len(found["schemes"][1]["unstable"]) == 1
+    assert said(capsys, cell, "csv")[0] == 4, "by itself, the run is INVALID"
+    change_header(cell, status="interrupted")
+    rows = [*csv.DictReader(StringIO(said(capsys, directory, "csv")[1]))]
+    assert [row["valid"] for row in rows] == ["true"] * 6 + ["false"] * 3
 
 
 def test_gates_hold_in_every_cell(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
