@@ -15,7 +15,7 @@ from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import UNKNOWN, as_ms_range, as_times
 from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, Slice, label_of, scheme_of, slices
-from collagebench.report.sweep_table import GOODPUT, sweep_conditions
+from collagebench.report.sweep_table import GOODPUT, UNSTABLE, sweep_conditions
 from collagebench.report.sweep_table import legend as meanings
 from collagebench.report.table import as_quantile
 from collagebench.report.tails import ends_of
@@ -166,7 +166,7 @@ def _table(part: Slice, looks: Looks) -> Markup:
                     versus(scheme) if not scheme["unstable"] else td(UNKNOWN),
                     accuracy_cell(scheme),
                     td(as_times(scheme["relative"]["executed"])),
-                    goodput_cell(scheme) if timed else None,
+                    (td(UNSTABLE) if scheme["unstable"] else goodput_cell(scheme)) if timed else None,
                 ]
             head = tag("th", label if number == 0 else "", scope="row")
             lines.append(tag("tr", head, tag("td", sample, name, class_="text"), cells))
@@ -176,7 +176,7 @@ def _table(part: Slice, looks: Looks) -> Markup:
 
 def _p99(scheme: Object, best: bool) -> Markup:
     if scheme["unstable"]:
-        return tag("td", "unstable", title=" ".join(scheme["unstable"]))
+        return tag("td", UNSTABLE, title=" ".join(scheme["unstable"]))
     said = as_quantile(scheme, "p99")
     return td(tag("b", f"{said} *") if best else said, as_ms_range(ends_of(scheme, "p99")))
 

@@ -226,6 +226,8 @@ def _work(cell: Object | None, variant: str) -> str:
 
 def _goodput(cell: Object | None, variant: str) -> str:
     scheme = scheme_of(cell, variant)
+    if scheme and scheme["unstable"]:
+        return UNSTABLE
     return as_rate(scheme["goodput_rps"] if scheme else None)
 
 

@@ -22,6 +22,9 @@ from collagebench.report.expression import parse
 from collagebench.report.frame import looks_in
 from collagebench.report.summary import failing
 from collagebench.report.sweep import _fastest, apply_gates, findings, slices, summarise_sweep
+from collagebench.report.sweep_page import sweep_page
+from collagebench.report.sweep_table import GOODPUT, grids
+from collagebench.report.sweep_table import P99 as P99_MS
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs the test extra")
 
@@ -291,6 +294,16 @@ def test_work_is_said_to_be_that_of_the_baseline(capsys: pytest.CaptureFixture[s
     _, text = said(capsys, crossing, details=True, baseline="hedge")
     assert "worker time spent / that of hedge" in text
     assert "p99 / hedge" in said(capsys, crossing, "html", baseline="hedge")[1]
+
+
+def test_a_scheme_that_cannot_bear_a_load_has_no_goodput_there(crossing: Path) -> None:
+    """The table of right answers in time says that a scheme is unstable, as that of the p99 does, on the page too."""
+    found = summarise_sweep(crossing, slo_ms=25.0)
+    found["cells"][-1]["schemes"][1]["unstable"] = ["hedge: its queue was still growing at the end"]
+    for figure in (P99_MS, GOODPUT):
+        (grid,) = grids(found, found["axes"][0], figure)
+        assert [row[2].strip() == "unstable" for row in grid.rows] == [False, False, True]
+    assert sweep_page({**found, "gates": []}, "s").count(">unstable</td>") == 2
 
 
 @pytest.fixture(scope="module")
