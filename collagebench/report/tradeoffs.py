@@ -1,7 +1,7 @@
 """Trade-off plots: latency (p99, or another quantile) against accuracy, and against work.
 
 A scheme is on the front if no other is at least as good in all three and better in one. A scheme whose latency is
-unknown (too few requests, or too many failed) cannot be plotted, and is named instead.
+unknown (too few requests) or infinite (too many failed) cannot be plotted, and is named instead.
 """
 
 from __future__ import annotations
@@ -189,7 +189,10 @@ def _plot(
         dots.append((chosen, tag("g", tag("title", tip), mark, ring, *label, class_=offer.look.classes)))
     drawn += [one for _, one in sorted(dots, key=lambda dot: dot[0])]  # the chosen one is drawn last, on top
     ratios = {scheme["variant"]: scheme["relative"]["executed"] for scheme in one["schemes"]}
-    missing = [s["variant"] for s in one["schemes"] if s["runs"] and s["variant"] not in {o.name for o, _ in found}]
+    missing: dict[str, list[str]] = {}
+    for scheme in one["schemes"]:
+        if scheme["runs"] and scheme["variant"] not in {offer.name for offer, _ in found}:
+            missing.setdefault(_why_missing(scheme, metric, against), []).append(scheme["variant"])
     names = (
         ", ".join(offer.name for offer in best) if len(best) <= MOST_NAMES else f"{len(best)} of the {len(found)} here"
     )
@@ -200,7 +203,7 @@ def _plot(
         f"Hollow: another scheme is at least as good in {metric}, work and accuracy, and better in one."
         if len(best) < len(found)
         else "",
-        f"Not shown, as their {metric} is unknown: {', '.join(missing)}." if missing else "",
+        *(f"Not shown, as their {why}: {', '.join(variants)}." for why, variants in missing.items()),
         "Colour and shape identify a scheme." if answer else "",
         "Point at a dot without a name to see it." if not all(labels) else "",
     ]
@@ -209,6 +212,13 @@ def _plot(
         f"{o.name}: {metric} {as_ms(o.latency)} ms, {said(v)}, work {as_times(ratios[o.name])}" for o, v in found
     )
     return figure(key, f"{metric} against {against}", BOX.bottom + 34, drawn, says=says, note=note or None)
+
+
+def _why_missing(scheme: dict[str, Any], metric: str, against: str) -> str:
+    """Return which figure of a scheme cannot be plotted, and why."""
+    if scheme["latency_s"][metric] is not None:
+        return f"{against} is unknown"
+    return f"{metric} is {'infinite' if metric in scheme.get('infinite', ()) else 'unknown'}"
 
 
 def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher: bool) -> Markup:

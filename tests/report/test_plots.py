@@ -264,6 +264,22 @@ def test_no_scheme_is_drawn_like_the_bound():
     assert found[0] == found[1]
 
 
+def test_a_scheme_that_is_not_plotted_is_named_with_the_reason(tmp_path):
+    """Below a plot stand the schemes whose p99 is infinite, those with too few requests, and those without accuracy."""
+    latencies = {"none": [[0.02] * 250] * 2, "b": [[0.02] * 250] * 2, "fails": [[0.02] * 200 + [None] * 50] * 2}
+    one = summarise(
+        [load(make_run(tmp_path / "run", {**latencies, "few": [[0.02] * 250] * 2, "unseen": latencies["b"]}))]
+    )
+    *_, few, unseen = one["schemes"]
+    few["latency_s"]["p99"] = None
+    unseen["accuracy"]["overall"] = None
+    said = "".join(ElementTree.fromstring(against_accuracy("k", one, looks_in([one]))).itertext())
+    assert (
+        "Not shown, as their p99 is infinite: fails. Not shown, as their p99 is unknown: few. "
+        "Not shown, as their accuracy is unknown: unseen."
+    ) in said
+
+
 def test_of_many_schemes_a_beaten_one_has_its_name_where_there_is_room():
     """Among many schemes, those on the front are labelled, and so is a beaten one with room around it."""
     points = [*((0.05 + 0.01 * place, 0.9 + 0.005 * place) for place in range(11)), (0.3, 0.8)]
