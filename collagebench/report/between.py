@@ -27,7 +27,8 @@ def between(names: Sequence[str], objects: Sequence[dict[str, Any]]) -> list[dic
         for name, item in zip(names[1:], objects[1:], strict=True):
             sides += [(name, scheme) for scheme in item["schemes"] if scheme["variant"] == first["variant"]]
         for name, scheme in sides if len(sides) > 1 else []:
-            row = {"variant": first["variant"], "run": name}
+            endless = [quantile for quantile in ("p50", "p99") if quantile in scheme["infinite"]]
+            row = {"variant": first["variant"], "run": name, "infinite": endless}
             for quantile in ("p50", "p99"):
                 own, base = scheme["latency_s"][quantile], first["latency_s"][quantile]
                 row[f"{quantile}_s"], row[f"{quantile}_ratio"] = own, ratio(own, base)

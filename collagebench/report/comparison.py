@@ -10,8 +10,7 @@ from collagebench.report.differences import differing
 from collagebench.report.figures import scrolling
 from collagebench.report.frame import Looks
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_ms
-from collagebench.report.table import as_change, unshown
+from collagebench.report.table import as_change, as_compared, unshown
 from collagebench.report.whiskers import by_run
 from collagebench.results.reader import Run
 
@@ -45,7 +44,7 @@ def comparison(summary: Object, parts: Sequence[Object], runs: Sequence[Run], lo
 def _table(rows: Sequence[Object]) -> Markup:
     lines, previous = [], None
     for row in rows:
-        figures = [as_ms(row["p50_s"]), as_change(row, "p50"), as_ms(row["p99_s"]), as_change(row, "p99")]
+        figures = [figure(row, name) for name in ("p50", "p99") for figure in (as_compared, as_change)]
         name = row["variant"] if row["variant"] != previous else ""
         cells = [tag("td", row["run"], class_="text"), [tag("td", figure) for figure in figures]]
         lines.append(tag("tr", tag("th", name, scope="row"), cells, class_="first" if name else None))

@@ -12,7 +12,7 @@ from collagebench.report.gates import labelled
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_ms_range, as_percent, as_times
 from collagebench.report.summary import bound_of, not_own
 from collagebench.report.sweep_table import grids, legend, shown_figures, sweep_conditions
-from collagebench.report.table import as_change, as_versus, conditions, goodput, unshown
+from collagebench.report.table import as_change, as_compared, as_versus, conditions, goodput, unshown
 from collagebench.report.tails import ends_of
 
 Object = dict[str, Any]
@@ -108,9 +108,9 @@ def _comparison(summary: Object) -> list[str]:
         [
             escaped(row["variant"]),
             escaped(row["run"]),
-            as_ms(row["p50_s"]),
+            as_compared(row, "p50"),
             escaped(as_change(row, "p50")),
-            as_ms(row["p99_s"]),
+            as_compared(row, "p99"),
             escaped(as_change(row, "p99")),
         ]
         for row in rows

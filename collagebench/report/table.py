@@ -228,9 +228,9 @@ def _print_comparison(summary: dict[str, Any], console: Console) -> None:
         table.add_row(
             as_name(row["variant"]) if row["variant"] != previous else "",
             row["run"],
-            as_ms(row["p50_s"]),
+            as_compared(row, "p50"),
             as_change(row, "p50"),
-            as_ms(row["p99_s"]),
+            as_compared(row, "p99"),
             as_change(row, "p99"),
         )
         previous = row["variant"]
@@ -249,6 +249,11 @@ def unshown(summary: dict[str, Any]) -> str:
         f"~ where no difference of more than {least:g} % is shown (Welch's t test over the runs, with Holm's "
         "correction, and the ratio's interval)"
     )
+
+
+def as_compared(row: dict[str, Any], name: str) -> str:
+    """Return a quantile in a comparison of several runs in milliseconds, or `inf`."""
+    return "inf" if name in row["infinite"] else as_ms(row[f"{name}_s"])
 
 
 def as_change(row: dict[str, Any], name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
 import pytest
@@ -261,6 +262,24 @@ def test_runs_side_by_side(tmp_path):
     )
     again = make_run(tmp_path / "again", {"none": lognormal(2, 4, 250)})
     assert "~" in printed(live, again).split("\n\n")[-2]
+
+
+def test_a_comparison_tells_infinite_from_unknown(tmp_path):
+    """Where several runs are compared, a p99 is `inf` if too many requests failed, and a dash if there are too few."""
+    names = ("sound", "failing", "few")
+    shapes = ([[0.02] * 400] * 2, [[0.02] * 350 + [None] * 50] * 2, [[0.02] * 20] * 2)
+    runs = [load(make_run(tmp_path / name, {"none": latencies})) for name, latencies in zip(names, shapes, strict=True)]
+    summary = summarise(runs)
+    in_words = printed(*(tmp_path / name for name in names)).split("comparison")[-1]
+    in_markdown = markdown(summary).split("| scheme | run ")[1]
+    for text in (in_words, in_markdown, page(summary, runs, names).split("Runs compared")[1]):
+        words = re.sub("<[^>]*>|[|]", " ", text).split()
+        found = [words[words.index(name) + 1 :][:4] for name in names]
+        assert [row[:1] + row[2:] for row in found] == [
+            ["20.0", "20.0", "1.00x"],
+            ["20.0", "inf", "-"],
+            ["20.0", "-", "-"],
+        ]
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "19"])
