@@ -236,7 +236,7 @@ def _once(found: Object, said: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _cells(found: Object, names: Sequence[str]) -> str:
-    """Return the names of some cells, merged along one axis, as in `utilisation=0.1 to 0.5,stragglers=pareto`."""
+    """Return the names of some cells, merged along one axis, as in `utilisation=0.1 to 0.5 with stragglers=pareto`."""
     longest = _longest(found)
     told = []
     for part in slices(found, longest):
@@ -247,7 +247,8 @@ def _cells(found: Object, names: Sequence[str]) -> str:
         row = len(labels) > 2 and _numeric(longest) and place[labels[-1]] - place[labels[0]] == len(labels) - 1
         span = f"{labels[0]} to {labels[-1]}" if row else ", ".join(labels)
         values = {longest["option"]: span, **dict(part.fixed)}
-        told.append((",".join(f"{axis['option']}={values[axis['option']]}" for axis in found["axes"]), len(labels)))
+        said = " with ".join(f"{axis['option']}={values[axis['option']]}" for axis in found["axes"])
+        told.append((said, len(labels)))
     more = sum(count for _, count in told[NAMED:])
     shown = "; ".join(text for text, _ in told[:NAMED])
     return f"{shown} and {more} more cells" if more else shown

@@ -120,5 +120,5 @@ def test_cells_of_two_axes_are_named_along_one(tmp_path: Path) -> None:
     for name in (*names[:3], names[4]):
         _again(tmp_path / "s" / name, 3)
     notes = [text for text in summarise_sweep(tmp_path / "s")["warnings"] if FAILED in text]
-    where = "stragglers=pareto,utilisation=0.1 to 0.3; stragglers=fixed,utilisation=0.2"
+    where = "stragglers=pareto with utilisation=0.1 to 0.3; stragglers=fixed with utilisation=0.2"
     assert notes == [f"{where}: none: 3 {FAILED}"]
