@@ -9,6 +9,7 @@ from typing import Any
 from collagebench.report.document import document
 from collagebench.report.figures import named, scrolling, td
 from collagebench.report.frame import Look, looks_of
+from collagebench.report.html import sentence
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_load, as_ms, as_ms_range, as_percent, as_times
 from collagebench.report.recommendation import (
@@ -43,6 +44,7 @@ def recommendation_page(answer: Object, title: str) -> str:
         "CHOSEN" if answer["sure"] else "PERHAPS" if answer["choice"] else "NONE QUALIFIES",
         class_="badge valid" if answer["sure"] else "badge invalid",
     )
+    notes = [tag("li", tag("b", "note"), " ", sentence(text)) for text in answer["warnings"]]
     body = [
         tag(
             "header",
@@ -51,11 +53,9 @@ def recommendation_page(answer: Object, title: str) -> str:
             tag(
                 "div",
                 tag("p", badge),
-                tag("p", first, class_="lead"),
-                tag("ul", [tag("li", line) for line in lines], class_="rest"),
-                tag("ul", [tag("li", tag("b", "note"), " ", text) for text in answer["warnings"]], class_="notes")
-                if answer["warnings"]
-                else None,
+                tag("p", sentence(first), class_="lead"),
+                tag("ul", [tag("li", sentence(line)) for line in lines], class_="rest"),
+                tag("ul", notes, class_="notes") if notes else None,
                 tag("p", conditions(answer), class_="conditions"),
                 class_="verdict",
             ),
@@ -173,10 +173,10 @@ def _validation(answer: Object) -> list[Markup] | None:
         )
         for row in found["rows"]
     ]
-    reasons = [tag("li", reason) for reason in found["reasons"]]
+    reasons = [tag("li", sentence(reason)) for reason in found["reasons"]]
     return [
         tag("h2", "On real workers", class_="part"),
-        tag("p", found["said"]),
+        tag("p", sentence(found["said"])),
         tag("ul", reasons) if reasons else Markup(""),
         scrolling(heads, rows, "Simulated and live"),
     ]

@@ -317,6 +317,14 @@ def test_the_page_has_the_interval_of_every_load(directory: Path) -> None:
             assert f"<small>{as_ms(ends[0])} to {as_ms(ends[1])}</small>" in page
 
 
+def test_options_in_the_sentences_of_the_page_are_code(directory: Path) -> None:
+    """An option in a sentence or a note is marked as code, so that no line breaks inside it."""
+    answer = answered(directory, ("none",))
+    page = recommendation_page({**answer, "warnings": ["too few: raise --requests or --runs."]}, "t")
+    assert "No other scheme was asked about (<code>--scheme</code>)" in page
+    assert "raise <code>--requests</code> or <code>--runs</code>." in page
+
+
 def test_the_page_says_which_quantile_it_shows(directory: Path) -> None:
     """Plots of p50 are titled p50, and nothing on the page says p99."""
     page = recommendation_page(answered(directory, ("replication",), quantile="p50"), "t")
