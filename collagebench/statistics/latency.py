@@ -54,6 +54,7 @@ class Latency:
     mean: float | None
     """`mean`, `std` and `max` are None if any request failed, as they would be infinite."""
     std: float | None
+    """Standard deviation of all requests, dividing by their number."""
     max: float | None
     mean_by_run: dict[int, float]
     """The mean of each run; infinite if a request failed."""
