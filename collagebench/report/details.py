@@ -170,7 +170,8 @@ def _print_within(ran: list[dict[str, Any]], console: Console) -> None:
 
 
 def _ms(seconds: float) -> str:
-    return with_decimals(seconds * 1e3, 1, "+")
+    ms = seconds * 1e3
+    return with_decimals(ms, 1 if abs(ms) < 1000 else 0, "+")
 
 
 def _points(share: float) -> str:

@@ -307,6 +307,14 @@ def test_details_of_comparisons(tmp_path, base):
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
+def test_details_of_latencies_of_minutes_fit(tmp_path):
+    """Differences of seconds and more are in whole milliseconds, so that the details stay within 80 columns."""
+    none = lognormal(1, 4, 400, 100.0)
+    text = printed(summary(tmp_path / "run", {"none": none, "replication": lognormal(2, 4, 400, 130.0)}), details=True)
+    assert re.search(r"p99 ms +[+-]\d{5,} +[+-]\d{4,} to [+-]\d{4,} ", text)
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
 def test_details_of_a_single_run(tmp_path):
     """The intervals of a single run are shown with the warning that queueing makes them too narrow."""
     words = " ".join(printed(summary(tmp_path / "run", {"none": lognormal(1, 1, 500)}), details=True).split())
