@@ -363,7 +363,7 @@ def test_a_failed_gate_ends_a_simulation_with_3(tmp_path: Path) -> None:
 
 def test_a_killed_simulation_is_resumed_without_its_options(tmp_path: Path) -> None:
     """After kill -9, `--resume --out` alone completes the run, with the records of an undisturbed one byte for byte."""
-    options = ["--workers", 4, "--runs", 6, "--requests", 1500, "--scheme", "none", "--scheme", "collage", "--grid", 2]
+    options = ["--workers", 4, "--runs", 6, "--requests", 700, "--scheme", "none", "--scheme", "collage", "--grid", 2]
     options += ["--compute-time", 0.001, "--seed", 3]
     process = start("simulate", *options, "--out", "r", cwd=tmp_path)
     wait_for_requests(process, tmp_path)

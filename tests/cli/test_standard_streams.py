@@ -33,22 +33,28 @@ def test_an_experiment_does_not_need_its_standard_streams(tmp_path: Path, redire
     assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "done"
 
 
-@pytest.mark.parametrize("redirected", [">&-", ">/dev/full"])
-def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path, redirected: str) -> None:
+WRITERS = (
+    (SIMULATE, 1),
+    ("report r --fail-if 'none.p50 > 0'", 3),
+    ("--version", 1),
+    ("report r", 1),
+    ("report r --format html", 1),
+    ("report r --out page.txt", 0),
+    ("report --json-schema", 1),
+    ("profiles", 1),
+)
+"""Commands that write to standard output, and their exit codes if that fails."""
+
+
+@pytest.mark.parametrize(("redirected", "commands"), [(">&-", WRITERS[:3]), (">/dev/full", WRITERS)])
+def test_a_report_that_cannot_be_written_is_an_error(
+    tmp_path: Path, redirected: str, commands: tuple[tuple[str, int], ...]
+) -> None:
     """A command that cannot write to standard output ends with 1 and a sentence, as GNU tools do.
 
     Records are written all the same, and the exit code 3 of a failed gate stays.
     """
-    for command, code in (
-        (SIMULATE, 1),
-        ("report r", 1),
-        ("report r --format html", 1),
-        ("report r --out page.txt", 0),
-        ("report r --fail-if 'none.p50 > 0'", 3),
-        ("report --json-schema", 1),
-        ("profiles", 1),
-        ("--version", 1),
-    ):
+    for command, code in commands:
         line = f"{sys.executable} -m collagebench {command} {redirected}"
         done = subprocess.run(
             ["bash", "-c", line], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
@@ -66,15 +72,12 @@ def test_a_reader_who_has_gone_changes_nothing(tmp_path: Path) -> None:
     for command, code, said in (
         (SIMULATE.replace(" --verbose", ""), 0, "records: r\n"),
         ("report r", 0, ""),
-        ("report r --format csv", 0, ""),
         ("report r --format html", 0, ""),
         ("report --json-schema", 0, ""),
         ("profiles", 0, ""),
-        ("profiles quick", 0, ""),
         ("evaluate single --format json", 0, ""),
         ("--version", 0, ""),
         ("--help", 0, ""),
-        ("simulate --help", 0, ""),
     ):
         assert unread(command, tmp_path) == (code, said), command
     code, said = unread("report r --fail-if 'none.p50 > 0'", tmp_path)

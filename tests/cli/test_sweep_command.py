@@ -17,7 +17,7 @@ from collagebench.cli.experiment import say_where
 pytestmark = pytest.mark.processes
 
 OPTIONS = (
-    *("--utilisation", "0.2,0.4,0.6", "--scheme", "none,collage", "--runs", 5, "--requests", 1000),
+    *("--utilisation", "0.2,0.4,0.6", "--scheme", "none,collage", "--runs", 4, "--requests", 600),
     *("--compute-time", "0.001", "--workers", 5),
 )
 
