@@ -59,7 +59,7 @@ FLEETS = (("collage-trace", 250), ("collage-trace", 1000), ("collage-machines", 
 LENGTHS = (("collage-trace", 250), ("collage-trace", 1000), ("collage-trace", 4000))
 LOADS = (0.5, 0.6)
 LOOKS = (10, 20, 40)
-"""Numbers of runs after which somebody who adds runs looks at the report."""
+"""Numbers of runs after which somebody who adds runs looks at the report, as far as there are twice as many."""
 POOL = 7
 """Runs for each experiment of the sixth table, which draws its own from those of all."""
 COMPUTE_S = 0.002
@@ -226,7 +226,7 @@ def print_added(experiments: int) -> None:
     print(f"{'load':>4} {'scheme':14}{'ratio':>8}{'different':>11}{'says':>8}{'median':>8}{'then':>8}", end="")
     print(f"   itself: says, different after {', '.join(map(str, LOOKS))}")
     rng = np.random.default_rng(6)
-    pool = max(POOL * experiments, 2 * LOOKS[-1])
+    pool = max(POOL * experiments, 2 * LOOKS[0])
     for load in LOADS:
         plan = make_plan(Config(runs=pool, compute_time=COMPUTE_S, utilisation=load))
         base: Seconds | None = None
@@ -254,10 +254,11 @@ def _until_shown(base: Seconds, own: Seconds, draws: Sequence[NDArray[np.int64]]
 
 def _beside_itself(own: Seconds, draws: Sequence[NDArray[np.int64]]) -> str:
     """Return how often a report says how many runs tell a scheme from itself, and by each look calls it different."""
-    said, found = 0, np.zeros(len(LOOKS))
+    numbers = [runs for runs in LOOKS if 2 * runs <= len(own)]
+    said, found = 0, np.zeros(len(numbers))
     for order in draws:
-        sides = own[order[: LOOKS[-1]]], own[order[LOOKS[-1] : 2 * LOOKS[-1]]]
-        looks = [differences({"one": sides[0][:runs], "other": sides[1][:runs]})["p99"] for runs in LOOKS]
+        sides = own[order[: numbers[-1]]], own[order[numbers[-1] : 2 * numbers[-1]]]
+        looks = [differences({"one": sides[0][:runs], "other": sides[1][:runs]})["p99"] for runs in numbers]
         said += looks[0].runs_needed is not None
         found += np.logical_or.accumulate([look.real for look in looks])
     return f"{said / len(draws):15.0%}  {', '.join(f'{share:.1%}' for share in found / len(draws))}"
