@@ -7,6 +7,7 @@ in chunks.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,6 +107,9 @@ class Recorder:
         self._evaluate = evaluate
         self._chunk = chunk
         self._classified = None if workload.classified is None else workload.classified.data
+        self._decoding = (-math.inf, 0.0)
+        """The time of the last event that answered a request, and the seconds spent on decoding its answers: one reply
+        may settle several requests, whose answers are decoded one after the other."""
         self._later: list[tuple[Request, str, Sequence[Job], float]] = []
 
     def sent(self, job: Job) -> None:
@@ -127,7 +131,9 @@ class Recorder:
         if self._evaluate is None:
             start = time.perf_counter()
             (predicted,) = decode(self._codec, [(request, jobs)], self._prior)
-            self._write(request, source, jobs, now, predicted, time.perf_counter() - start)
+            before = self._decoding[1] if self._decoding[0] == now else 0.0
+            self._decoding = (now, before + time.perf_counter() - start)
+            self._write(request, source, jobs, now, predicted, self._decoding[1])
             return
         if self._classified is not None and not self._classified[request.id]:
             self._write(request, source, jobs, now, None, None)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collagebench.engine import recorder
 from collagebench.engine.conductor import Conductor
 from collagebench.engine.recorder import Recorder, Workload
 from collagebench.engine.router import Job, Router
@@ -144,3 +145,21 @@ def test_a_coded_request_straggles_with_any_coded_image_of_its_group(slow: int) 
 
     kept = recorded("approxifer", {"coded_k": 3}, 4, [0.0, 0.0, 0.0, 20.0, 20.0, 20.0], draw)
     assert [kept.requests[i].straggled for i in range(6)] == [True] * 3 + [False] * 3
+
+
+def test_answers_of_one_reply_are_decoded_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two requests that one event answers, the second has its answer only when both are decoded."""
+    clock = [0.0]
+
+    def slowly(codec: object, answers: object, prior: int) -> list[int]:
+        clock[0] += 0.25
+        return [0]
+
+    monkeypatch.setattr(recorder, "decode", slowly)
+    monkeypatch.setattr(recorder.time, "perf_counter", lambda: clock[0])
+    kept, n = Kept(lambda request: None), np.zeros(3, np.int64)
+    workload = Workload(np.zeros(3), n, n, 0)
+    cell = Recorder(kept, "none", 0, "floor", workload, make("none", {}), SLOW, None)  # type: ignore[arg-type]
+    for number, now in ((0, 1.0), (1, 1.0), (2, 4.0)):
+        cell.answered(Request(number, 0, 0.0), "default", [], now)
+    assert [kept.requests[number].answered for number in range(3)] == [1.25, 1.5, 4.25]
