@@ -379,7 +379,7 @@ def test_a_killed_simulation_is_resumed_without_its_options(tmp_path: Path) -> N
 
 def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
     """At Ctrl-C `run` prints the options that resume it; once resumed, every scheme has each run once."""
-    process = start("run", *SMALL, "--requests", 200, "--out", "r", cwd=tmp_path)
+    process = start("run", *SMALL, "--requests", 120, "--out", "r", cwd=tmp_path)
     wait_for_requests(process, tmp_path)
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
@@ -427,7 +427,7 @@ def test_a_run_that_was_moved_still_reports(tmp_path: Path, models: Path) -> Non
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_simulation_is_saved_whole(tmp_path: Path, sign: signal.Signals) -> None:
     """A simulation that gets a signal ends with 130 and reports what was finished."""
-    process = start("simulate", "--runs", "5000", "--scheme", "none", "--out", "r", cwd=tmp_path)
+    process = start("simulate", "--runs", "1000", "--scheme", "none", "--out", "r", cwd=tmp_path)
     wait_for_requests(process, tmp_path)
     process.send_signal(sign)
     code, out, _ = finish(process)
