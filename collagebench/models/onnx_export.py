@@ -33,6 +33,8 @@ ROUNDING = 0.05
 file."""
 BATCH = 50
 """Inputs in one call of a network."""
+ALONE = 8
+"""Inputs that are also asked about one by one."""
 COMPACTED_FROM = 256
 """The fewest numbers in a weight that is rounded; rounding smaller weights would save nothing."""
 HALVES_BELOW = 1_000_000
@@ -147,8 +149,8 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any], tole
     """Compare the exported model with the network on inputs [batch, height, width, 3]; return the largest difference.
 
     Raises:
-        ModelError: a logit differs by more than `tolerance` (so that only ties can change the class), is not finite, or
-            differs from call to call of the network.
+        ModelError: a logit differs by more than `tolerance` (so that only ties can change the class), is not finite,
+            differs from call to call of the network, or depends on the other inputs of a batch.
     """
     network.eval()
     with torch.no_grad():
@@ -165,6 +167,12 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any], tole
     if got.shape != wanted.shape:
         raise ModelError(
             f"the exported model's logits are {got.shape}, the network's {wanted.shape}: the export is broken"
+        )
+    alone, together = _ran(content, inputs[:ALONE], 1), got[:ALONE]  # in a run, batches have any size
+    if alone.shape != together.shape or np.abs(alone - together).max() > TOLERANCE * max(float(np.abs(got).max()), 1):
+        raise ModelError(
+            "the network's answer for an image depends on the other images of its batch, as it does with "
+            "BatchNorm2d(track_running_stats=False); in eval mode it must not"
         )
     # Boxes are in pixels, and foreign networks' logits may be large: for large values the tolerance is relative.
     proportional = network.architecture.head == "detection" or isinstance(network, Foreign)
@@ -194,9 +202,9 @@ def tried(network: Network | Foreign) -> None:
     check(network, content, noise, UNTRAINED)
 
 
-def _ran(content: bytes, inputs: NDArray[Any]) -> NDArray[np.float32]:
+def _ran(content: bytes, inputs: NDArray[Any], batch: int = BATCH) -> NDArray[np.float32]:
     try:
-        return answers(content, inputs)
+        return answers(content, inputs, batch)
     except Exception as error:  # onnxruntime raises various exceptions
         raise ModelError(
             f"onnxruntime cannot run the exported model ({first_line(error)}); it must take any number of images"
@@ -234,12 +242,12 @@ def moved(
     return far, int(changed.sum()), changed.size
 
 
-def answers(content: bytes, inputs: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the logits of a model file for inputs [batch, height, width, 3]."""
+def answers(content: bytes, inputs: NDArray[Any], batch: int = BATCH) -> NDArray[np.float32]:
+    """Return the logits of a model file for inputs [n, height, width, 3], asked about in batches."""
     runner = open_session(content)
-    return np.concatenate([runner.run(["logits"], {"image": part})[0] for part in parts(inputs)])
+    return np.concatenate([runner.run(["logits"], {"image": part})[0] for part in parts(inputs, batch)])
 
 
-def parts(inputs: NDArray[Any]) -> list[NDArray[Any]]:
-    """Split inputs [n, height, width, 3] into batches whose activations fit in memory."""
-    return [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
+def parts(inputs: NDArray[Any], batch: int = BATCH) -> list[NDArray[Any]]:
+    """Split inputs [n, height, width, 3] into batches, by default of as many as fit in memory."""
+    return [inputs[start : start + batch] for start in range(0, len(inputs), batch)]

@@ -181,6 +181,22 @@ def looping():
     return Looping()
 
 
+class Centred(Brightness):
+    # Subtracts the mean of the batch.
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits - logits.mean(0)
+
+
+def centred():
+    return Centred()
+
+
+def unsettled():
+    layers = nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2, track_running_stats=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(*layers, nn.Flatten())
+
+
 class Loud(Brightness):
     def forward(self, x):
         return 1e5 * super().forward(x)
@@ -469,12 +485,14 @@ def test_a_program_of_torch_is_no_state_dict_in_one_sentence(own: Path, capfd: p
 
 
 def test_networks_that_cannot_be_exported_are_one_sentence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A network that branches on the image, and logits that are not finite, are refused in one sentence."""
+    """A network that branches on the image, logits that are not finite, and answers that depend on the batch's other
+    images are refused in one sentence."""
     torch.save({"last.weight": torch.ones(2, 3), "last.bias": torch.zeros(2)}, own / "some.pt")
     torch.save({"last.weight": torch.full((2, 3), torch.nan), "last.bias": torch.zeros(2)}, own / "nan.pt")
     for network, weights, words in (
         ("branching", "some.pt", "torch cannot export the network ("),
         ("make", "nan.pt", "the network's logits are not all finite"),
+        ("centred", "some.pt", "answer for an image depends on the other images of its batch"),
     ):
         assert exit_code(*ASKED, "--network", f"my_networks:{network}", "--checkpoint", weights) == 1
         said = capfd.readouterr().err
@@ -771,6 +789,8 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
         (("--network", "my_networks:more"), 1, "in training mode the network gives (8, 4) for 8 images"),
         (("--network", "my_networks:dropping"), 1, "in eval mode it must not draw random numbers"),
         (("--network", "my_networks:nothing"), 1, "the network's logits are not all finite"),
+        (("--network", "my_networks:centred"), 1, "depends on the other images of its batch"),
+        (("--network", "my_networks:unsettled"), 1, "depends on the other images of its batch"),
         (("--network", "my_networks:remembering"), 1, "without get_extra_state"),
         (("--network", "my_networks:frozen"), 2, "has no trainable weights"),
         (("--network", "my_networks:make", "--weights", "none"), 2, "--weights are torchvision's"),
