@@ -52,11 +52,17 @@ class Dataset(Protocol):
 def fingerprint(dataset: Dataset) -> str:
     """Return the SHA-256 of a dataset's classes, image size, labels and up to FINGERPRINTED images.
 
+    Of an image folder it is also that of all files' names and sizes, so that replaced images are noticed.
+
     Raises:
         DataError: an image cannot be read.
     """
+    from collagebench.workload.imagefolder import ImageFolder
+
     digest = hashlib.sha256(repr((dataset.classes, dataset.size)).encode())
     digest.update(dataset.labels.astype("<i8").tobytes())
+    if isinstance(dataset, ImageFolder):
+        digest.update(repr(list(dataset.sizes())).encode())
     some = np.unique(np.linspace(0, len(dataset) - 1, FINGERPRINTED).astype(np.int64))
     for part in np.array_split(some, -(-len(some) // 10)):  # few at a time, since images may be large
         digest.update(np.ascontiguousarray(dataset.load(part)).tobytes())

@@ -43,7 +43,7 @@ class ImageFolder:
         self.data = data
         self.split = split if _is_split(data) else None
         """The part of `data` that is used; None if it is not divided into train/ and test/."""
-        root = data / split if self.split else data
+        self._root = root = data / split if self.split else data
         folders = _folders(root)
         if not folders:
             raise DataError(f"{root} has no class folders; put the images of each class into a folder of its own there")
@@ -89,6 +89,18 @@ class ImageFolder:
                     image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
                 images[place] = np.asarray(image)
         return images
+
+    def sizes(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the name of each file, from its class folder on, and its size in bytes.
+
+        Raises:
+            DataError: a file is missing.
+        """
+        for path in self._files:
+            try:
+                yield os.fsencode(path.relative_to(self._root)), path.stat().st_size
+            except OSError as error:
+                raise DataError(f"image {path} cannot be read ({error.strerror}); repair or remove it") from None
 
     def glance(self) -> None:
         """Check the header of every image, and its checksums if it has any, in a fraction of the time to decode it.

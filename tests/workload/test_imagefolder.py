@@ -217,6 +217,18 @@ def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
     assert len({one, other, more}) == 3
 
 
+def test_one_replaced_or_renamed_file_of_many_changes_the_fingerprint(tmp_path: Path) -> None:
+    """The fingerprint covers the name and size of every file, not only the images that it samples."""
+    for k in range(1200):
+        picture(tmp_path / "ant" / f"{k:04}.png")
+    before = fingerprint(ImageFolder(tmp_path))
+    one = tmp_path / "ant" / "0001.png"
+    one.write_bytes(one.read_bytes() + b"more")
+    replaced = fingerprint(ImageFolder(tmp_path))
+    one.rename(tmp_path / "ant" / "0001a.png")
+    assert len({before, replaced, fingerprint(ImageFolder(tmp_path))}) == 3
+
+
 def test_a_glance_finds_what_is_no_image_and_passes_what_can_be_read(tmp_path: Path) -> None:
     """`glance` names a text and an image with a wrong checksum, and accepts one that lacks only its end."""
     picture(tmp_path / "ant" / "a.png")
