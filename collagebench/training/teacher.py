@@ -32,6 +32,7 @@ from collagebench.training.loop import Report, home_of, in_memory
 from collagebench.training.recipe import Recipe
 from collagebench.training.step import fastest, native_bf16, placed
 from collagebench.workload.dataset import HELD_OUT, Dataset, fingerprint
+from collagebench.zoo.seen import identity
 
 PIXELS = 500 * 32 * 32
 """Pixels in one call of the teacher."""
@@ -65,7 +66,9 @@ def singles_for(role: str, named: tuple[Path, ...], directory: Path, called: str
 
 
 def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -> tuple[Checkpoint | zoo.Model, str]:
-    """Read the checkpoint of a single, or find an exported single (.onnx), and return it with the file's sha256.
+    """Read the checkpoint of a single, or find an exported single (.onnx); return it with its sha256.
+
+    That of an exported single is its identity, which does not change if it is exported again.
 
     Raises:
         ModelError: it is missing or damaged.
@@ -74,7 +77,7 @@ def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -
     teacher: Checkpoint | zoo.Model
     if path.suffix == ".onnx":
         teacher = _listed(path)
-        role, size, digest = teacher.role, teacher.image[:2], teacher.sha256
+        role, size, digest = teacher.role, teacher.image[:2], identity(teacher)
     else:
         teacher, digest = open_checkpoint(path)
         role, size = teacher.architecture.role, teacher.architecture.image

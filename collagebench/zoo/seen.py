@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -59,10 +61,26 @@ def _learnt(model: Model) -> bool:
 def decodes(single: Model, teacher: str | None) -> bool:
     """Return whether a single is the `teacher` of a parity, as far as that is known.
 
-    `teacher` is compared with the sha256 of the single's file and of the checkpoint that it was exported from. If the
-    manifest names no checkpoint, the single counts as the teacher.
+    `teacher` is compared with the single's identity, and with the sha256 of its file, which older versions noted, and
+    of the checkpoint that it was exported from. If the manifest names no checkpoint, the single counts as the teacher.
     """
-    return "checkpoint" not in single.recipe or teacher in (single.sha256, single.recipe["checkpoint"])
+    of = single.recipe
+    return "checkpoint" not in of or teacher in (identity(single), single.sha256, of["checkpoint"])
+
+
+def identity(model: Model) -> str:
+    """Return a sha256 of what a model computes, as far as that is known, for what learns from it.
+
+    It is that of the checkpoint of a network trained here, and that of the recipe of an external network, which names
+    its weights and preprocessing. The file's own changes with the images on which its accuracy was measured, so it is
+    only used if nothing else is known, and for a quantised model.
+    """
+    recipe = model.recipe
+    if model.precision != "float32" or not (recipe.get("checkpoint") or recipe.get("weights")):
+        return model.sha256
+    if "epoch" in recipe:
+        return str(recipe["checkpoint"])
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
 @cache

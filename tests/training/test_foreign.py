@@ -695,6 +695,29 @@ def test_others_learn_from_a_network_that_was_trained_so(own: Path, capsys: pyte
     assert {listed[role].recipe["teacher"] for role in ("collage", "parity")} == {digest}
 
 
+def test_a_single_that_is_measured_on_other_images_keeps_its_parities(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exported again with other test images, an external single keeps its parities; with another preprocessing, not.
+
+    That its file changed with its accuracy does not matter.
+    """
+    asked = (*ASKED, "--checkpoint", "right.pt", "--size", 16)
+    layers = ("--size", 16, "--stem", 4, "--widths", 4, "--depths", 0, "--epochs", 1)
+    model = own / "models" / "tones-single.onnx"
+    assert exit_code(*asked) == 0
+    before = model.read_bytes()
+    assert exit_code("train", "parity", *TRAINED[2:], *layers, "--single", model) == 0
+    (own / "data" / "test" / "dark" / "00.png").unlink()
+    assert exit_code("export", "parity", "--data", "data") == 0
+    for more, times in (((), 1), (("--int8",), 1), (("--mean", 0.1, 0.1, 0.1), 0)):
+        capsys.readouterr()
+        assert exit_code(*asked, *more) == 0
+        assert ("it was trained with another single" in capsys.readouterr().out) == (not times)
+        assert [one.role for one in zoo.load(own / "models")].count("parity") == times
+        assert model.read_bytes() != before
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_network_with_dropout_resumes_bit_for_bit(own: Path, ema: float) -> None:
     """A training with dropout that is interrupted and resumed ends in the same weights as one that was not."""
