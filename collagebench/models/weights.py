@@ -51,8 +51,10 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
     return found, digest
 
 
-def preprocessing_in(path: Path) -> dict[str, Any]:
-    """Return the `image` size, `resize`, `crop`, `mean` and `std` of a checkpoint of a `Foreign`; else nothing.
+def preprocessing_in(path: Path) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Return the `image` size, `resize`, `crop`, `mean` and `std` of a checkpoint of a `Foreign`, and its classes.
+
+    Both are empty for any other file.
 
     Raises:
         ModelError: the file cannot be read.
@@ -60,8 +62,10 @@ def preprocessing_in(path: Path) -> dict[str, Any]:
     found, _ = _content(path)
     trained = found.get("architecture") if isinstance(found, dict) and "schema" in found else None
     if not isinstance(trained, dict) or "resize" not in trained:
-        return {}
-    return fields_of({key: trained[key] for key in ("image", "resize", "crop", "mean", "std") if key in trained})
+        return {}, ()
+    classes = found.get("classes")
+    fields = {key: trained[key] for key in ("image", "resize", "crop", "mean", "std") if key in trained}
+    return fields_of(fields), classes if isinstance(classes, tuple) else ()
 
 
 def _content(path: Path) -> tuple[Any, str]:

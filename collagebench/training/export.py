@@ -62,8 +62,13 @@ def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str,
     else:
         images = open_dataset("imagefolder", data, split, checkpoint.architecture.image)
     if images.classes != checkpoint.classes:
-        raise UsageError(f"{path} knows {', '.join(checkpoint.classes)}, but {data} holds {', '.join(images.classes)}")
+        raise other_classes(path, checkpoint.classes, images, data)
     return divided(images, data) if split == "train" else images
+
+
+def other_classes(path: Path, classes: tuple[str, ...], images: Dataset, data: Path | None) -> UsageError:
+    """Return the error about a checkpoint at `path` that was trained on other classes than those of the images."""
+    return UsageError(f"{path} knows {', '.join(classes)}, but {data or images.name} holds {', '.join(images.classes)}")
 
 
 def divided(images: Dataset, data: Path | None) -> Dataset:

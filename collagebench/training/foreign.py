@@ -22,7 +22,7 @@ from collagebench.models.foreign import (
     logits_of,
 )
 from collagebench.models.weights import bare, fill, preprocessing_in, weights_in
-from collagebench.training.export import divided, exported, exported_int8, forget_parities
+from collagebench.training.export import divided, exported, exported_int8, forget_parities, other_classes
 from collagebench.workload.dataset import Dataset, open_dataset
 
 MEASURED = 5000
@@ -145,7 +145,9 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     """
     images = open_dataset(asked.dataset, asked.data, "test", download=asked.download)
     network, before, categories, recipe = _network(asked, len(images.classes))
-    trained = _trained(asked.checkpoint) if asked.checkpoint else {}  # a network trained here keeps its own
+    trained = (
+        _trained(asked.checkpoint, images, asked.data) if asked.checkpoint else {}
+    )  # a network trained here keeps its own
     seen = trained.pop("image", None)
     before = {**before, **trained, **dict(asked.before)}
     side = before.get("resize") if asked.size is None else asked.size
@@ -189,9 +191,16 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
             yield exported_int8(wrapped, model, sample, training)
 
 
-def _trained(checkpoint: Path) -> dict[str, Any]:
-    """Return what `preprocessing_in` does; raise ModelError if it makes no sense."""
-    found = preprocessing_in(checkpoint)
+def _trained(checkpoint: Path, images: Dataset, data: Path | None) -> dict[str, Any]:
+    """Return what `preprocessing_in` does.
+
+    Raises:
+        ModelError: it makes no sense.
+        UsageError: the network was trained on other classes than the images'.
+    """
+    found, classes = preprocessing_in(checkpoint)
+    if classes and classes != images.classes:
+        raise other_classes(checkpoint, classes, images, data)
     try:
         if found and len(Preprocessing(**found).image) != 2:
             raise ValueError

@@ -400,6 +400,18 @@ def test_a_network_that_was_trained_here_keeps_its_preprocessing(own: Path) -> N
         assert (backup.recipe["resize"], backup.recipe["mean"]) == (resize, [0.3, 0.3, 0.3])
 
 
+def test_the_classes_of_a_training_are_those_of_its_export(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint of `train` is refused beside images of other classes, with --network as without it."""
+    assert exit_code(*TRAINED, "--network", "my_networks:make", "--epochs", 1) == 0
+    for split in ("train", "test"):
+        (own / "data" / split / "bright").rename(own / "data" / split / "zebra")
+    capsys.readouterr()
+    for asked in (ASKED, ("export", "--data", "data")):
+        assert exit_code(*asked, "--checkpoint", "models/tones-single.pt") == 2
+        said = "collagebench: models/tones-single.pt knows bright, dark, but data holds dark, zebra\n"
+        assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     "damaged",
     [{"mean": "abc"}, {"mean": [1, 2]}, {"image": [16]}, {"image": None}, {"resize": "big"}, {"std": [0, 1, 1]}],
