@@ -168,7 +168,8 @@ class Foreign(nn.Module):
             x = x[:, :, top : top + a.crop, left : left + a.crop]
         found = self.network((x - self.mean) / self.std)
         logits: Tensor = getattr(found, "logits", found)  # some also return auxiliary logits in training
-        return logits[:, self.picked] if self.picks else logits
+        logits = logits[:, self.picked] if self.picks else logits
+        return logits.float() if isinstance(logits, Tensor) else logits  # which `logits_of` refuses
 
 
 def from_torchvision(

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.train
 
 from collagebench import zoo  # noqa: E402
 from collagebench.errors import ModelError  # noqa: E402
-from collagebench.models import cost  # noqa: E402
+from collagebench.models import cost, onnx_export  # noqa: E402
 from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, from_path  # noqa: E402
 from collagebench.models.weights import fill  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
@@ -631,6 +631,19 @@ def test_preprocessing_is_that_of_torchvision_for_sides_that_do_not_divide() -> 
     )
     found = Foreign(torch.nn.Identity(), Preprocessing((37, 53), resize=23, crop=18))(pixels)
     assert torch.allclose(found, before(pixels.permute(0, 3, 1, 2) / 255), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_logits_of_another_precision_become_float32(dtype: torch.dtype) -> None:
+    """A network whose logits are float64 or float16 is exported with float32 logits, as workers expect them."""
+
+    class Cast(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3)).to(dtype)
+
+    content = onnx_export.describe(onnx_export.to_onnx(Foreign(Cast(), Preprocessing((8, 8)))), {})
+    (logits,) = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).get_outputs()
+    assert logits.type == "tensor(float)"
 
 
 def test_only_the_logits_of_the_images_classes_are_picked() -> None:
