@@ -263,6 +263,10 @@ def command(
             raise UsageError(f"--{option.replace('_', '-')} {_why_without_effect(option, role, head, bool(teachers))}")
     if role == "parity" and len(teachers) > 1:
         raise UsageError("a parity estimates the outputs of one single; name only one --single")
+    if role == "parity" and not isinstance(teachers[0][0], Checkpoint) and teachers[0][0].precision == "int8":
+        raise UsageError(
+            f"{found[0]} is quantised, and the float32 single decodes a parity's answers; name that one with --single"
+        )
     shape = {"stem": stem, "stride": stride, "widths": whole(widths), "depths": whole(depths), "layers": layers}
     kind = {"grid": grid, "canvas": canvas, "head": head, "k": k, "code": code}
     before = {"resize": resize, "mean": mean, "std": std}

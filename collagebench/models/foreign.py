@@ -169,7 +169,7 @@ class Foreign(nn.Module):
         found = self.network((x - self.mean) / self.std)
         logits: Tensor = getattr(found, "logits", found)  # some also return auxiliary logits in training
         logits = logits[:, self.picked] if self.picks else logits
-        return logits.float() if isinstance(logits, Tensor) else logits  # which `logits_of` refuses
+        return logits.float() if isinstance(logits, Tensor) else logits  # `logits_of` refuses others
 
 
 def from_torchvision(

@@ -330,7 +330,10 @@ def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[
 def test_quantised_models_lie_beside_their_originals(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--int8 adds a quantised model for each role but coded, prints its loss of accuracy; --precision int8 uses it."""
+    """--int8 adds a quantised model for each role but coded, prints its loss of accuracy; --precision int8 uses it.
+
+    No parity learns from a quantised single.
+    """
     data, out = trained
     models = tmp_path / "models"
     models.mkdir()
@@ -346,6 +349,9 @@ def test_quantised_models_lie_beside_their_originals(
         assert (model.role, model.input, model.macs) == (found[name].role, found[name].input, found[name].macs)
         assert f"{100 * (model.accuracy - found[name].accuracy):+.2f} points from float32" in shown
     assert small["tones-single"].accuracy > 0.9
+    single = models / "tones-single-int8.onnx"
+    assert exit_code("train", "parity", *SMALL, "--k", 3, "--data", data, "--out", models, "--single", single) == 2
+    assert f"{single} is quantised, and the float32 single decodes" in capsys.readouterr().err
     options = ("--dataset", "imagefolder", "--data", data, "--models", models)
     small_run = (
         "--scheme",
