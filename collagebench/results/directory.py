@@ -49,11 +49,11 @@ def occupied(directory: Path) -> OutputError:
     return OutputError(f"{directory} is not empty; choose another directory, so that no results are overwritten")
 
 
-def locked(directory: Path) -> int | None:
-    """Lock a run directory until the returned descriptor is closed or the process ends; None without locks.
+def locked(directory: Path, wait: bool = False) -> int | None:
+    """Lock a directory until the returned descriptor is closed or the process ends; None without locks.
 
     Raises:
-        OutputError: another process holds the lock.
+        OutputError: another process holds the lock; with `wait`, its end is waited for.
     """
     try:
         import fcntl
@@ -61,7 +61,7 @@ def locked(directory: Path) -> int | None:
         return None
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise OutputError(f"another process is writing to {directory}: wait for it to end, or stop it") from None

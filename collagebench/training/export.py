@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from collagebench.models.foreign import Foreign
 from collagebench.models.int8 import to_int8
 from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
+from collagebench.results.directory import let_go, locked
 from collagebench.statistics.accuracy import Share
 from collagebench.training.checkpoint import Checkpoint, put
 from collagebench.training.teacher import open_teacher, single_in
@@ -237,15 +239,16 @@ def forget_parities(single: zoo.Model) -> Iterator[str]:
 
     A parity's output fits only the single that it was trained with.
     """
-    models = zoo.load(single.directory)
-    gone = [
-        model
-        for model in models
-        if (model.role, model.dataset) == ("parity", single.dataset)
-        and not decodes(single, model.recipe.get("teacher"))
-    ]
-    if gone:
-        zoo.save([model for model in models if model not in gone], single.directory)
+    with _only_writer(single.directory):
+        models = zoo.load(single.directory)
+        gone = [
+            model
+            for model in models
+            if (model.role, model.dataset) == ("parity", single.dataset)
+            and not decodes(single, model.recipe.get("teacher"))
+        ]
+        if gone:
+            zoo.save([model for model in models if model not in gone], single.directory)
     for model in gone:
         yield f"{model.path}: no longer listed, as it was trained with another single; train it again"
 
@@ -261,9 +264,20 @@ def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
         facts["recipe"] = {name: value for name, value in model.recipe.items() if name != "checkpoint"}
     content = onnx_export.describe(proto, facts)
     model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), macs=max(model.macs, 1))
-    put(model.path, content)
     out = model.directory
-    others = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
     gone = (model.name, f"{model.name}{INT8}")
-    zoo.save(sorted([m for m in others if m.name not in gone and m.is_there] + [model], key=lambda m: m.name), out)
+    with _only_writer(out):
+        put(model.path, content)
+        others = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
+        zoo.save(sorted([m for m in others if m.name not in gone and m.is_there] + [model], key=lambda m: m.name), out)
     return model
+
+
+@contextlib.contextmanager
+def _only_writer(directory: Path) -> Iterator[None]:
+    """Keep other exports from changing the models of a directory, after waiting for one that does."""
+    lock = locked(directory, wait=True)
+    try:
+        yield
+    finally:
+        let_go(lock)

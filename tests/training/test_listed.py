@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from colours import MODELS, colour_models
 
 from collagebench import zoo
+from collagebench.results.directory import let_go, locked
 from collagebench.statistics.accuracy import Share
 
 onnx = pytest.importorskip("onnx", reason="needs the train extra")
@@ -44,6 +46,24 @@ def test_one_of_two_singles_that_was_deleted_can_be_exported_again(tmp_path: Pat
     assert zoo.find(zoo.load(directory), "single").name == "colours-single"
     export_again(single)
     assert "other-single" not in (directory / zoo.MANIFEST).read_text()
+
+
+def test_an_export_waits_for_another_that_changes_the_manifest(tmp_path: Path) -> None:
+    """Of two exports that end together in one directory, both are listed, and no lock file is left."""
+    directory = colour_models(tmp_path)
+    models = zoo.load(directory)
+    single = zoo.find(models, "single")
+    other = replace(single, name="other-single", file="other-single.onnx")
+    lock = locked(directory)
+    ending = threading.Thread(target=export_again, args=(other,))
+    ending.start()
+    ending.join(0.5)
+    zoo.save([*models, replace(single, name="third-single")], directory)
+    let_go(lock)
+    ending.join()
+    names = [model.name for model in zoo.load(directory)]
+    assert {"other-single", "third-single"} < {*names}
+    assert {path.suffix for path in directory.iterdir()} == {".json", ".onnx"}
 
 
 def test_a_network_that_multiplies_nothing_is_listed_so_that_it_can_be_read(tmp_path: Path) -> None:
