@@ -147,7 +147,14 @@ def _export_trained(
     """Export the checkpoints that the options select; raise the first failure after trying all of them."""
     from collagebench.measurement.accuracy import draw
     from collagebench.training.checkpoint import open_checkpoint
-    from collagebench.training.export import export, exported_int8, forget_parities, images_of, single_of
+    from collagebench.training.export import (
+        export,
+        exported_int8,
+        forget_parities,
+        forget_quantised,
+        images_of,
+        single_of,
+    )
 
     paths = [checkpoint] if checkpoint else sorted(out.glob("*.pt"))
     checkpoints: dict[Path, Checkpoint] = {}
@@ -189,6 +196,9 @@ def _export_trained(
             say(line, err=False)
             if seen := seen_in_training([model], images):
                 say(seen)
+            gone = list(forget_quantised(model))
+            for line in () if training else gone:
+                say(line, err=False)
             if training:
                 say(exported_int8(found.restored(), model, draw(images, len(images)), training, own), err=False)
             if found.architecture.role == "single":

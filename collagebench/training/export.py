@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from collagebench.training.teacher import open_teacher, single_in
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 from collagebench.workload.public import TORCHVISION
-from collagebench.zoo.seen import decodes
+from collagebench.zoo.seen import decodes, network_of
 
 CHECKED = 1000
 """Images on which an exported model is compared with its network."""
@@ -239,24 +239,39 @@ def forget_parities(single: zoo.Model) -> Iterator[str]:
 
     A parity's output fits only the single that it was trained with.
     """
-    with _only_writer(single.directory):
-        models = zoo.load(single.directory)
-        gone = [
-            model
-            for model in models
-            if (model.role, model.dataset) == ("parity", single.dataset)
+    for model in _dropped(
+        single.directory,
+        lambda model: (
+            (model.role, model.dataset) == ("parity", single.dataset)
             and not decodes(single, model.recipe.get("teacher"))
-        ]
-        if gone:
-            zoo.save([model for model in models if model not in gone], single.directory)
-    for model in gone:
+        ),
+    ):
         yield f"{model.path}: no longer listed, as it was trained with another single; train it again"
+
+
+def forget_quantised(model: zoo.Model) -> Iterator[str]:
+    """Remove the quantised version of another network of this model's name from the manifest; yield a line about it."""
+    own = network_of(model)
+    for other in _dropped(
+        model.directory, lambda other: other.name == f"{model.name}{INT8}" and (own is None or network_of(other) != own)
+    ):
+        yield f"{other.path}: no longer listed, as it is of another network; add --int8 to quantise this one"
+
+
+def _dropped(directory: Path, goes: Callable[[zoo.Model], bool]) -> list[zoo.Model]:
+    """Remove the models for which `goes` is true from a manifest; return them."""
+    with _only_writer(directory):
+        models = zoo.load(directory)
+        gone = [model for model in models if goes(model)]
+        if gone:
+            zoo.save([model for model in models if model not in gone], directory)
+    return gone
 
 
 def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
     """Write a model's file, with its facts inside, and add it to the manifest; return the completed entry.
 
-    A quantised version of an earlier model of this name is no longer listed, nor are models whose file is missing.
+    Models whose file is missing are no longer listed.
     """
     model = replace(model, accuracy=accuracy.count / accuracy.of, accuracy_images=accuracy.of)
     facts = {fact: getattr(model, fact) for fact in FACTS}
@@ -265,11 +280,12 @@ def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
     content = onnx_export.describe(proto, facts)
     model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), macs=max(model.macs, 1))
     out = model.directory
-    gone = (model.name, f"{model.name}{INT8}")
     with _only_writer(out):
         put(model.path, content)
         others = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
-        zoo.save(sorted([m for m in others if m.name not in gone and m.is_there] + [model], key=lambda m: m.name), out)
+        zoo.save(
+            sorted([m for m in others if m.name != model.name and m.is_there] + [model], key=lambda m: m.name), out
+        )
     return model
 
 

@@ -22,7 +22,14 @@ from collagebench.models.foreign import (
     logits_of,
 )
 from collagebench.models.weights import bare, fill, preprocessing_in, weights_in
-from collagebench.training.export import divided, exported, exported_int8, forget_parities, other_classes
+from collagebench.training.export import (
+    divided,
+    exported,
+    exported_int8,
+    forget_parities,
+    forget_quantised,
+    other_classes,
+)
 from collagebench.workload.dataset import Dataset, open_dataset
 
 MEASURED = 5000
@@ -187,6 +194,9 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
         yield line
         if role == "single":
             yield from forget_parities(model)
+        gone = list(forget_quantised(model))
+        if not int8:
+            yield from gone
         if training and role != "coded":
             yield exported_int8(wrapped, model, sample, training)
 

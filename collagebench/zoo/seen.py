@@ -71,16 +71,24 @@ def decodes(single: Model, teacher: str | None) -> bool:
 def identity(model: Model) -> str:
     """Return a sha256 of what a model computes, as far as that is known, for what learns from it.
 
+    The sha256 of a file changes with the images on which its accuracy was measured, so it is only used if nothing else
+    is known, and for a quantised model.
+    """
+    return (network_of(model) if model.precision == "float32" else None) or model.sha256
+
+
+def network_of(model: Model) -> str | None:
+    """Return a sha256 of the network that a model was exported from, also if it was quantised; None if it is unknown.
+
     It is that of the checkpoint of a network trained here, and that of the recipe of an external network, which names
-    its weights and preprocessing. The file's own changes with the images on which its accuracy was measured, so it is
-    only used if nothing else is known, and for a quantised model.
+    its weights and preprocessing.
     """
     recipe = model.recipe
-    if model.precision != "float32" or not (recipe.get("checkpoint") or recipe.get("weights")):
-        return model.sha256
+    if not (recipe.get("checkpoint") or recipe.get("weights")):
+        return None
     if "epoch" in recipe:
         return str(recipe["checkpoint"])
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([recipe, model.classes], sort_keys=True).encode()).hexdigest()
 
 
 @cache

@@ -526,11 +526,18 @@ def test_the_products_of_attention_are_counted(own: Path) -> None:
 
 
 def test_what_was_quantised_goes_with_the_network_that_it_was_of(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exporting a single again without --int8 removes its int8 model; a refused export replaces nothing."""
+    """Exporting a single again without --int8 keeps its int8 model, and of another network removes it with a word.
+
+    A refused export replaces nothing.
+    """
     asked = (*ASKED, "--checkpoint", "right.pt")
     assert exit_code(*asked, "--int8") == 0
+    assert exit_code(*asked) == 0
     assert "tones-single-int8" in [model.name for model in zoo.load(own / "models")]
+    assert "no longer listed" not in capsys.readouterr().out
     assert exit_code(*asked, "--mean", 0.1, 0.1, 0.1) == 0
+    said = "int8.onnx: no longer listed, as it is of another network; add --int8 to quantise this one\n"
+    assert said in capsys.readouterr().out
     listed = zoo.load(own / "models")
     assert [model.name for model in listed] == ["tones-coded", "tones-single"]
     assert exit_code(*asked, "--data", "data/test", "--int8") == 2
