@@ -34,13 +34,15 @@ def count_parameters(network: nn.Module, shape: tuple[int, int, int]) -> int:
 
 
 def _infer(network: nn.Module, shape: tuple[int, int, int]) -> None:
-    training, fast = network.training, torch.backends.mha.get_fastpath_enabled()
+    training, fast, fused = network.training, torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     torch.backends.mha.set_fastpath_enabled(False)  # fused operations are not counted
+    torch.backends.mkldnn.enabled = False  # nor is an LSTM of oneDNN
     try:
         with torch.no_grad():
             network.eval()(torch.zeros((1, *shape), dtype=torch.uint8))
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        torch.backends.mkldnn.enabled = fused
         network.train(training)
 
 

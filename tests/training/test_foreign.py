@@ -525,6 +525,22 @@ def test_the_products_of_attention_are_counted(own: Path) -> None:
     assert cost.count_macs(network, (16, 20, 3)) == 20 * 8 * 48 + attention + 8 * 2
 
 
+@pytest.mark.parametrize(("layer", "gates"), [(torch.nn.LSTM, 4), (torch.nn.GRU, 3)])
+def test_the_products_of_recurrent_layers_are_counted(layer: type[torch.nn.Module], gates: int) -> None:
+    """The cost of an LSTM and of a GRU is that of its matrices at each step, although one kernel may do it all."""
+
+    class Recurrent(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows = layer(60, 16, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.rows(x.permute(0, 2, 3, 1).flatten(2))[0][:, -1]
+
+    network = Foreign(Recurrent(), Preprocessing((16, 20)))
+    assert cost.count_macs(network, (16, 20, 3)) == 16 * gates * 16 * (60 + 16)
+
+
 def test_what_was_quantised_goes_with_the_network_that_it_was_of(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exporting a single again without --int8 keeps its int8 model, and of another network removes it with a word.
 
