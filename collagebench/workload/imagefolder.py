@@ -132,7 +132,7 @@ def _opened(path: Path) -> Image:
             # A file that is opened here is closed even if Pillow fails before it knows the image.
             with path.open("rb") as file, Image.open(file) as image:
                 upright = ImageOps.exif_transpose(image)
-                if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+                if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
                     upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
                 elif image.mode in ("I", "F"):
                     raise DataError("it has 32-bit pixels, and the value of white is unknown")

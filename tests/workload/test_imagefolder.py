@@ -40,6 +40,17 @@ def test_classes_and_files_are_sorted_by_name(tmp_path: Path) -> None:
     assert images.load(np.array([2, 0, 1]))[:, 0, 0].tolist() == [list(BLUE), list(RED), list(GREEN)]
 
 
+@pytest.mark.parametrize("white", [4095, 65535])
+@pytest.mark.parametrize("plain", [False, True])
+def test_grey_levels_of_a_pgm_file_are_relative_to_its_white(tmp_path: Path, white: int, plain: bool) -> None:
+    """PGM files of 12 and 16 bits, binary and in text, are brought to 8 bits."""
+    (tmp_path / "ant").mkdir()
+    levels = np.array([0, white // 4, white // 2, white])
+    content = " ".join(map(str, levels)).encode() if plain else levels.astype(">u2").tobytes()
+    (tmp_path / "ant" / "a.pgm").write_bytes(b"P%d 4 1 %d\n" % (2 if plain else 5, white) + content)
+    assert ImageFolder(tmp_path).load(np.array([0]))[0, 0, :, 1].tolist() == [0, 63, 127, 255]
+
+
 def test_the_asked_split_is_used_where_there_are_two(tmp_path: Path) -> None:
     """If train/ and test/ both hold class folders, only the split asked for is read."""
     picture(tmp_path / "train" / "ant" / "a.png", RED)
