@@ -131,7 +131,13 @@ def _opened(path: Path) -> Image:
             warnings.simplefilter("ignore")  # they concern metadata and palettes, and do not name the file
             # A file that is opened here is closed even if Pillow fails before it knows the image.
             with path.open("rb") as file, Image.open(file) as image:
-                upright = ImageOps.exif_transpose(image)
+                image.load()
+                try:
+                    upright: Image.Image = ImageOps.exif_transpose(image)
+                except MemoryError:
+                    raise
+                except Exception:  # EXIF data are broken, but not the pixels
+                    upright = image
                 if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
                     upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
                 elif image.mode in ("I", "F"):

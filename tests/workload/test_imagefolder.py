@@ -337,6 +337,16 @@ def test_what_pillow_minds_about_an_image_that_it_reads_is_kept_quiet(tmp_path: 
     assert (read == np.asarray(palette.convert("RGB"))).all()
 
 
+def test_broken_exif_of_good_pixels_is_left_out(tmp_path: Path) -> None:
+    """A WebP file with EXIF that cannot be read is taken as it lies; one that is cut off is refused."""
+    path = picture(tmp_path / "ant" / "a.png").with_suffix(".webp")
+    Image.new("RGB", (8, 8), RED).save(path, lossless=True, exif=b"Exif\0\0nonsense")
+    assert ImageFolder(tmp_path).load(np.array([1]))[0, 0, 0].tolist() == list(RED)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError, match=r"a\.webp cannot be read"):
+        ImageFolder(tmp_path).load(np.array([1]))
+
+
 def test_missing_and_empty_directories_are_named(tmp_path: Path) -> None:
     """A directory that is missing, is a file, or has no class folders is refused with that reason."""
     (tmp_path / "file").write_text("")
