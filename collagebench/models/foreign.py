@@ -47,6 +47,10 @@ class Preprocessing:
             raise UsageError(f"--std must be three numbers above 0, not {self.std}")
         if len(self.mean) != 3 or not all(math.isfinite(value) for value in self.mean):
             raise UsageError(f"--mean must be three numbers, such as 0.5, not {self.mean}")
+        if max(self.mean) > 1:
+            raise UsageError(
+                f"--mean and --std are on a scale of 0 to 1, but --mean is {self.mean}: divide them by 255"
+            )
         if self.crop and self.crop > min(self.resized):
             raise UsageError(
                 f"--crop {self.crop} is larger than images of {self.resized} pixels; use a larger --resize"

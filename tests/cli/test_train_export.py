@@ -756,6 +756,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", *folder, "--data", data, "--size", 10**9), 2, "--size must be a number of pixels from 1 to 16384"),
         (("single", "--network", "torch.nn:Identity", "--std", "nan", 1, 1), 2, "three numbers above 0"),
         (("single", "--network", "torch.nn:Identity", "--mean", "inf", 1, 1), 2, "three numbers, such as 0.5"),
+        (("single", "--network", "torch.nn:Identity", "--mean", 124, 116, 104), 2, "divide them by 255"),
         (("single", "--widths", "8,x"), 2, "is not a list of whole numbers"),
         (("single", "--widths", "8,8"), 2, "2 widths and 3 depths"),
         (("single", "--single", tmp_path / "s.pt"), 1, "there is no checkpoint"),

@@ -339,6 +339,7 @@ def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
         (("--checkpoint", "none.pt"), 1, "cannot be read"),
         ((), 2, "needs its weights: --checkpoint F"),
         (("--checkpoint", "right.pt", "--std", 0, 1, 1), 2, "--std must be three numbers above 0"),
+        (("--checkpoint", "right.pt", "--mean", 124, 116, 104), 2, "on a scale of 0 to 1"),
         (("--checkpoint", "right.pt", "--crop", 17), 2, "--crop 17 is larger than"),
         (("--checkpoint", "right.pt", "--crop", 0), 2, "must be numbers of pixels from 1 up"),
         (("--checkpoint", "right.pt", "--weights", "none"), 2, "--weights are torchvision's"),
