@@ -168,7 +168,7 @@ class Foreign(nn.Module):
         if a.resized != a.image:
             x = F.interpolate(x, a.resized, mode="bilinear", antialias=True, align_corners=False)
         if a.crop:
-            top, left = ((side - a.crop) // 2 for side in a.resized)
+            top, left = (round((side - a.crop) / 2) for side in a.resized)  # halves to the even number, as torchvision
             x = x[:, :, top : top + a.crop, left : left + a.crop]
         found = self.network((x - self.mean) / self.std)
         logits: Tensor = getattr(found, "logits", found)  # some also return auxiliary logits in training

@@ -647,13 +647,14 @@ def test_a_classifier_of_torchvision_by_name(
         assert said.count("\n") == 1
 
 
-def test_preprocessing_is_that_of_torchvision_for_sides_that_do_not_divide() -> None:
+@pytest.mark.parametrize("crop", [18, 16])  # with 2.5 and 3.5 pixels above it
+def test_preprocessing_is_that_of_torchvision_for_sides_that_do_not_divide(crop: int) -> None:
     """Resizing and cropping equal torchvision's for sides that do not divide evenly."""
     pixels = torch.from_numpy(np.random.default_rng(0).integers(256, size=(2, 37, 53, 3), dtype=np.uint8))
     before = torchvision.transforms.Compose(
-        [torchvision.transforms.Resize(23, antialias=True), torchvision.transforms.CenterCrop(18)]
+        [torchvision.transforms.Resize(23, antialias=True), torchvision.transforms.CenterCrop(crop)]
     )
-    found = Foreign(torch.nn.Identity(), Preprocessing((37, 53), resize=23, crop=18))(pixels)
+    found = Foreign(torch.nn.Identity(), Preprocessing((37, 53), resize=23, crop=crop))(pixels)
     assert torch.allclose(found, before(pixels.permute(0, 3, 1, 2) / 255), atol=1e-6)
 
 
