@@ -37,7 +37,8 @@ def appraise(
 ) -> list[dict[str, Any]]:
     """Return the measurements of each chosen model; `known` are the models it may be compared with or decoded by.
 
-    If there are too few images for a model, it has no accuracy, and `not_evaluated` says why.
+    If there are too few images for a model, it has no accuracy, and `not_evaluated` says why. If they are only too few
+    for one group of a code, a coded model has no `coded`.
 
     Raises:
         ModelError: a model file is missing or damaged.
@@ -138,7 +139,7 @@ def _accuracy(model: Model, work: _Work, code: Code) -> dict[str, Any]:
     """Return the measurements of a model other than its latency.
 
     Raises:
-        TooFewImages: the images do not fill one input, or one group.
+        TooFewImages: the images do not fill one input.
     """
     sample, advance, entry = work.sample_of(model), work.advance(model), dict[str, Any]()
     runner = session(model, threads=0)
@@ -159,14 +160,17 @@ def _accuracy(model: Model, work: _Work, code: Code) -> dict[str, Any]:
     else:
         entry["accuracy"] = as_json(share(right(work.said(model, runner), sample.labels)))
     if model.role == "coded":
-        entry["coded"] = {
-            "k": code.k,
-            "s": code.s,
-            "approxifer": as_json(approxifer(runner, sample, code, advance)),
-            "nercc": as_json(nercc(runner, sample, code, advance)),
-            "smooth_encode": code.smooth_encode,
-            "smooth_decode": code.smooth_decode,
-        }
+        try:
+            entry["coded"] = {
+                "k": code.k,
+                "s": code.s,
+                "approxifer": as_json(approxifer(runner, sample, code, advance)),
+                "nercc": as_json(nercc(runner, sample, code, advance)),
+                "smooth_encode": code.smooth_encode,
+                "smooth_decode": code.smooth_decode,
+            }
+        except TooFewImages as error:  # for one group
+            entry["not_evaluated"] = str(error)
     return entry
 
 

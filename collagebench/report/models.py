@@ -67,7 +67,8 @@ def print_models(found: dict[str, Any], console: Console) -> None:
         console.print()
     left = [model for model in models if model["not_evaluated"]]
     for model in left:
-        print_line(console, f"{model['name']} is not evaluated: {model['not_evaluated']}", indent="note: ")
+        what = model["name"] if model["accuracy"] is None else f"{model['name']} with lost shares"
+        print_line(console, f"{what} is not evaluated: {model['not_evaluated']}", indent="note: ")
     if left:
         console.print()
     for model in models:

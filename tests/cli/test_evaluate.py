@@ -93,18 +93,22 @@ def test_roles_and_grids_are_chosen(colours: tuple[object, ...], capsys: pytest.
 def test_a_model_that_there_are_too_few_images_for_stops_no_other(
     colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A model with too few images gets a latency, no accuracy and a note; only if all have too few is it an error."""
+    """A model with too few images gets a latency, no accuracy and a note; only if all have too few is it an error.
+
+    A coded model keeps the accuracy on plain images if they are too few for one group.
+    """
     few = (*colours[:3], coloured(tmp_path / "few", 1), *colours[4:])
     assert exit_code("evaluate", *few, "--format", "json") == 0
     models = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
     assert len(models) == 6
     assert all(model["latency_s"] > 0 for model in models.values())
-    reasons = {name: model["not_evaluated"] for name, model in models.items() if model["accuracy"] is None}
+    reasons = {name: model["not_evaluated"] for name, model in models.items() if model["not_evaluated"]}
     assert reasons == {
         "colours-coded": "3 images are too few, because 8 go into one input or group; use more images",
         "colours-collage-2x2": "3 images are too few, because 4 go into one input or group; use more images",
     }
     collage = models["colours-collage-2x2"]
+    assert (collage["accuracy"], models["colours-coded"]["accuracy"]["value"]) == (None, 1)
     assert (collage["by_cell"], collage["by_blanks"], models["colours-coded"]["coded"]) == (None, None, None)
     assert (models["colours-single"]["accuracy"]["value"], models["colours-single"]["not_evaluated"]) == (1, None)
     assert exit_code("evaluate", *few) == 0
@@ -113,6 +117,8 @@ def test_a_model_that_there_are_too_few_images_for_stops_no_other(
     assert re.search(r"^single +100.0 %", shown, re.MULTILINE)
     note = "note: colours-collage-2x2 is not evaluated: 3 images are too few, because 4 go into one input or group;"
     assert note in " ".join(shown.split())
+    assert "note: colours-coded with lost shares is not evaluated: 3 images" in " ".join(shown.split())
+    assert re.search(r"^coded +100.0 %", shown, re.MULTILINE)
     assert exit_code("evaluate", "collage", "coded", *few) == 1
     said = capsys.readouterr()
     assert said.out == ""
