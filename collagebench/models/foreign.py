@@ -38,6 +38,8 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from each colour, on a scale of 0 to 1; the result is divided by `std`."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    interpolation: str = "bilinear"
+    """How to resize, `bilinear` or `bicubic`."""
     dtype: str = "uint8"
 
     def __post_init__(self) -> None:
@@ -51,6 +53,8 @@ class Preprocessing:
             raise UsageError(
                 f"--mean and --std are on a scale of 0 to 1, but --mean is {self.mean}: divide them by 255"
             )
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise UsageError(f"images are resized in a bilinear or bicubic way, not {self.interpolation!r}")
         if self.crop and self.crop > min(self.resized):
             raise UsageError(
                 f"--crop {self.crop} is larger than images of {self.resized} pixels; use a larger --resize"
@@ -166,7 +170,9 @@ class Foreign(nn.Module):
         a = self.architecture
         x = image.permute(0, 3, 1, 2).contiguous().float() / 255  # contiguous, as some networks call view
         if a.resized != a.image:
-            x = F.interpolate(x, a.resized, mode="bilinear", antialias=True, align_corners=False)
+            # Pillow resizes the width first, and cuts off what overshoots each time, which bicubic does.
+            for size in ((a.image[0], a.resized[1]), a.resized) if a.interpolation == "bicubic" else (a.resized,):
+                x = F.interpolate(x, size, mode=a.interpolation, antialias=True, align_corners=False).clamp(0, 1)
         if a.crop:
             top, left = (round((side - a.crop) / 2) for side in a.resized)  # halves to the even number, as torchvision
             x = x[:, :, top : top + a.crop, left : left + a.crop]
@@ -212,6 +218,7 @@ def from_torchvision(
         "crop": int(steps.crop_size[0]),
         "mean": tuple(steps.mean),
         "std": tuple(steps.std),
+        "interpolation": steps.interpolation.value,
     }
     return network, before, tuple(chosen.meta["categories"]), str(chosen)
 

@@ -52,7 +52,7 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def preprocessing_in(path: Path) -> tuple[dict[str, Any], tuple[Any, ...]]:
-    """Return the `image` size, `resize`, `crop`, `mean` and `std` of a checkpoint of a `Foreign`, and its classes.
+    """Return the `image` size and preprocessing of a checkpoint of a `Foreign`, and its classes.
 
     Both are empty for any other file.
 
@@ -64,7 +64,8 @@ def preprocessing_in(path: Path) -> tuple[dict[str, Any], tuple[Any, ...]]:
     if not isinstance(trained, dict) or "resize" not in trained:
         return {}, ()
     classes = found.get("classes")
-    fields = {key: trained[key] for key in ("image", "resize", "crop", "mean", "std") if key in trained}
+    before = ("image", "resize", "crop", "mean", "std", "interpolation")
+    fields = {key: trained[key] for key in before if key in trained}
     return fields_of(fields), classes if isinstance(classes, tuple) else ()
 
 

@@ -120,7 +120,7 @@ def borrow(
     if torchvision and weights == "default":
         pretrained, its, _, called = from_torchvision(torchvision, "default", len(images.classes))
         found = Foreign(pretrained, Preprocessing(images.size[:2])).state_dict()
-        wanted = {"resize": its["crop"], "mean": its["mean"], "std": its["std"]}
+        wanted = {"resize": its["crop"], **{key: its[key] for key in ("mean", "std", "interpolation")}}
         if getattr(pretrained, "transform_input", False):  # with weights, it converts its input to these itself
             wanted |= {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     elif start:

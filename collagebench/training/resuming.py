@@ -81,6 +81,7 @@ def _again(key: str, was: Any) -> str:
     """Return how to ask for the value that a training began with."""
     sha256 = isinstance(was, str) and len(was) >= SHA256
     special = {
+        "interpolation": "name the same --weights",
         "images": "use the images that it was begun with",
         "classes": "use the images that it was begun with",
         "image": f"add --size {was[0]}" if _square(was) else "drop --size, and use the images that it was begun with",

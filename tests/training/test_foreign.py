@@ -23,7 +23,7 @@ pytestmark = pytest.mark.train
 from collagebench import zoo  # noqa: E402
 from collagebench.errors import ModelError  # noqa: E402
 from collagebench.models import cost, onnx_export  # noqa: E402
-from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, from_path  # noqa: E402
+from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, from_path, from_torchvision  # noqa: E402
 from collagebench.models.weights import fill  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training import foreign  # noqa: E402
@@ -415,7 +415,15 @@ def test_the_classes_of_a_training_are_those_of_its_export(own: Path, capsys: py
 
 @pytest.mark.parametrize(
     "damaged",
-    [{"mean": "abc"}, {"mean": [1, 2]}, {"image": [16]}, {"image": None}, {"resize": "big"}, {"std": [0, 1, 1]}],
+    [
+        {"mean": "abc"},
+        {"mean": [1, 2]},
+        {"image": [16]},
+        {"image": None},
+        {"resize": "big"},
+        {"std": [0, 1, 1]},
+        {"interpolation": "no"},
+    ],
 )
 def test_a_damaged_preprocessing_is_one_sentence(
     own: Path, capsys: pytest.CaptureFixture[str], damaged: dict[str, object]
@@ -656,6 +664,22 @@ def test_preprocessing_is_that_of_torchvision_for_sides_that_do_not_divide(crop:
     )
     found = Foreign(torch.nn.Identity(), Preprocessing((37, 53), resize=23, crop=crop))(pixels)
     assert torch.allclose(found, before(pixels.permute(0, 3, 1, 2) / 255), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "way"), [("efficientnet_b0", "bicubic"), ("resnet18", "bilinear")])
+def test_images_are_resized_as_the_weights_expect(monkeypatch: pytest.MonkeyPatch, name: str, way: str) -> None:
+    """The preprocessing of torchvision's weights, in torch and in the file, is theirs to within 1.5 grey levels."""
+    monkeypatch.setattr(torchvision.models, "get_model", lambda *_, **__: torch.nn.Identity())
+    network, before, *_ = from_torchvision(name, "default", 2)
+    assert before["interpolation"] == way
+    ours = Foreign(torch.nn.Sequential(network, torch.nn.Flatten()), Preprocessing((300, 260), **before))
+    pixels = np.random.default_rng(0).integers(0, 256, size=(2, 300, 260, 3), dtype=np.uint8)
+    pixels[:, 100:200] = 255  # with a sharp edge
+    theirs = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    wanted = torch.stack([theirs(Image.fromarray(one)) for one in pixels]).flatten(1).numpy()
+    content = onnx_export.describe(onnx_export.to_onnx(ours), {})
+    for found in (ours(torch.from_numpy(pixels)).numpy(), onnx_export.answers(content, pixels)):
+        assert np.abs(found - wanted).max() < 1.5 / 255 / 0.224
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
@@ -904,7 +928,7 @@ def test_weights_that_undo_the_usual_colours_are_told_so(own: Path, monkeypatch:
     """GoogLeNet's own change of colours is taken over, so that its layers see the same colours when trained further."""
     network = torchvision.models.googlenet(init_weights=False)
     network.transform_input = True
-    its = {"crop": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    its = {"crop": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "interpolation": "bilinear"}
     monkeypatch.setattr(foreign, "from_torchvision", lambda *_: (network, its, (), "some"))
     images = ImageFolder(own / "data")
     architecture, weights, _ = foreign.borrow("single", images, "googlenet", None, "default", None, {})
