@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
+from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network, see_that_the_name_is_free
 from collagebench.cli.options import may_download
 from collagebench.cli.sectioned import SectionedCommand
 from collagebench.cli.standard_streams import say
@@ -105,6 +105,7 @@ def command(
         images = dataset or ("imagefolder" if data else "shapes")
         if images not in NAMES:
             raise UsageError(f"unknown dataset {images!r}; the datasets are {', '.join(NAMES)}")
+        see_that_the_name_is_free(name, images)
         from collagebench.training.foreign import Brought, bring
 
         asked = Brought(

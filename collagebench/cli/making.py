@@ -31,6 +31,12 @@ models_go_to = click.option(
 )
 
 
+def see_that_the_name_is_free(name: str | None, dataset: str) -> None:
+    """Refuse the name of the bundled dataset for other images; UsageError if it is asked for."""
+    if name == "shapes" and dataset != name:
+        raise UsageError("the name shapes is taken by the bundled dataset; choose another --as")
+
+
 def make_directory(out: Path) -> None:
     """Create the output directory of the models; OutputError if that is impossible."""
     try:

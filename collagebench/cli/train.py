@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
+from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network, see_that_the_name_is_free
 from collagebench.cli.options import may_download
 from collagebench.cli.sectioned import SectionedCommand
 from collagebench.cli.standard_streams import say
@@ -233,8 +233,7 @@ def command(
     from collagebench.training.teacher import lessons, open_teacher, singles_for
 
     images = training_images(dataset, data, size, download)
-    if name == "shapes" and dataset != name:
-        raise UsageError("the name shapes is taken by the bundled dataset; choose another --as")
+    see_that_the_name_is_free(name, dataset)
     if name not in (None, dataset) and dataset != "imagefolder":
         raise UsageError(f"--as names an imagefolder, but {dataset} already has a name; drop it")
     if not distil and (singles or role == "parity"):

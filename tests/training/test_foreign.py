@@ -346,6 +346,7 @@ def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
         (("--checkpoint", "right.pt", "--torchvision", "resnet18"), 2, "name one network"),
         (("--checkpoint", "right.pt", "--grid", 3), 2, "drop them"),
         (("--checkpoint", "right.pt", "--as", "../up"), 2, "is not a valid name for a dataset"),
+        (("--checkpoint", "right.pt", "--as", "shapes"), 2, "the name shapes is taken by the bundled dataset"),
         (("--checkpoint", "right.pt", "--dataset", "cats"), 2, "unknown dataset 'cats'"),
         (("--checkpoint", "right.pt", "--network", "my_networks"), 2, "write package.module:function"),
         (
