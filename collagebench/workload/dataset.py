@@ -49,10 +49,11 @@ class Dataset(Protocol):
         """Return the images at `indices` [k] as RGB: [k, height, width, 3]."""
 
 
-def fingerprint(dataset: Dataset) -> str:
+def fingerprint(dataset: Dataset, files: bool = True) -> str:
     """Return the SHA-256 of a dataset's classes, image size, labels and up to FINGERPRINTED images.
 
-    Of an image folder it is also that of all files' names and sizes, so that replaced images are noticed.
+    Of an image folder it is also that of all files' names and sizes, so that replaced images are noticed; without
+    `files`, it is that of older versions, which the bundled models have.
 
     Raises:
         DataError: an image cannot be read.
@@ -61,7 +62,7 @@ def fingerprint(dataset: Dataset) -> str:
 
     digest = hashlib.sha256(repr((dataset.classes, dataset.size)).encode())
     digest.update(dataset.labels.astype("<i8").tobytes())
-    if isinstance(dataset, ImageFolder):
+    if files and isinstance(dataset, ImageFolder):
         digest.update(repr(list(dataset.sizes())).encode())
     some = np.unique(np.linspace(0, len(dataset) - 1, FINGERPRINTED).astype(np.int64))
     for part in np.array_split(some, -(-len(some) // 10)):  # few at a time, since images may be large

@@ -23,10 +23,8 @@ def seen_in_training(models: Iterable[Model], images: Dataset) -> str | None:
     known = {model.name: model.recipe.get("images") for model in models if model.image == images.size}
     if not isinstance(images, ImageFolder) or images.split is not None or not any(known.values()):
         return None
-    own = _fingerprint(images.data, (images.size[0], images.size[1]))
-    if own is None:
-        return None
-    names = sorted({name for name, digest in known.items() if digest == own})
+    own = _fingerprints(images.data, (images.size[0], images.size[1]))
+    names = sorted({name for name, digest in known.items() if digest in own})
     if not names:
         return None
     were, their = ("was", "its") if len(names) == 1 else ("were", "their")
@@ -92,9 +90,11 @@ def network_of(model: Model) -> str | None:
 
 
 @cache
-def _fingerprint(data: Path, size: tuple[int, int]) -> str | None:
-    """Return the fingerprint of a folder's images at a size. It is cached, as a sweep asks at each of its points."""
+def _fingerprints(data: Path, size: tuple[int, int]) -> tuple[str, ...]:
+    """Return the fingerprints of a folder's images at a size, with and without its files' names and sizes; none if they
+    cannot be read. They are cached, as a sweep asks at each of its points."""
     try:
-        return fingerprint(ImageFolder(data, size=size))
+        images = ImageFolder(data, size=size)
+        return fingerprint(images), fingerprint(images, files=False)
     except DataError:
-        return None
+        return ()
