@@ -170,9 +170,11 @@ class Foreign(nn.Module):
         a = self.architecture
         x = image.permute(0, 3, 1, 2).contiguous().float() / 255  # contiguous, as some networks call view
         if a.resized != a.image:
-            # Pillow resizes the width first, and cuts off what overshoots each time, which bicubic does.
-            for size in ((a.image[0], a.resized[1]), a.resized) if a.interpolation == "bicubic" else (a.resized,):
-                x = F.interpolate(x, size, mode=a.interpolation, antialias=True, align_corners=False).clamp(0, 1)
+            bicubic = a.interpolation == "bicubic"
+            # Bicubic resizing overshoots. Pillow resizes the width first, and cuts off what overshoots each time.
+            for size in ((a.image[0], a.resized[1]), a.resized) if bicubic else (a.resized,):
+                x = F.interpolate(x, size, mode=a.interpolation, antialias=True, align_corners=False)
+                x = x.clamp(0, 1) if bicubic else x
         if a.crop:
             top, left = (round((side - a.crop) / 2) for side in a.resized)  # halves to the even number, as torchvision
             x = x[:, :, top : top + a.crop, left : left + a.crop]
