@@ -21,8 +21,8 @@ from collagebench import __version__
 from collagebench.ordinary import ordinary
 
 RECORDING = (
-    *("coding", "config.py", "engine", "fleet", "import_path.py", "number_files.py", "onnx_session.py", "results"),
-    *("schemes", "statistics", "stragglers", "terms.py", "worker", "workload", "zoo"),
+    *("claims.py", "coding", "config.py", "engine", "fleet", "import_path.py", "number_files.py"),
+    *("onnx_session.py", "results", "schemes", "statistics", "stragglers", "terms.py", "worker", "workload", "zoo"),
 )
 """The parts of this package that records depend on; statistics are included because they decide which runs are measured
 again."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench import __version__
+from collagebench.claims import held, let_go, locked
 from collagebench.errors import OutputError
 from collagebench.kinds import read_json
 from collagebench.results.directory import (
@@ -26,10 +27,7 @@ from collagebench.results.directory import (
     REQUESTS,
     SCHEMA,
     TASKS,
-    held,
     holds_no_record,
-    let_go,
-    locked,
     not_writable,
     occupied,
 )

@@ -10,13 +10,14 @@ from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from collagebench.claims import held, let_go
 from collagebench.config import from_json, option
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.resumed import VERBS, check_asked
 from collagebench.errors import CollagebenchError, DataError, Interrupted, OutputError, UsageError
 from collagebench.fleet.bearer import Token
-from collagebench.results.directory import CELLS, HEADER, held, let_go
+from collagebench.results.directory import CELLS, HEADER
 from collagebench.results.environment import now
 from collagebench.results.sweep import Sweep, is_sweep, read_sweep, write_sweep
 from collagebench.study.grid import Cell, Grid

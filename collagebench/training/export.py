@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench import zoo
+from collagebench.claims import let_go, locked
 from collagebench.engine.evaluation import scores
 from collagebench.errors import UsageError
 from collagebench.measurement.accuracy import Sample, draw, encoded, infer, measured, together
@@ -23,7 +24,6 @@ from collagebench.models.foreign import Foreign
 from collagebench.models.int8 import to_int8
 from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
-from collagebench.results.directory import let_go, locked
 from collagebench.statistics.accuracy import Share
 from collagebench.training.checkpoint import Checkpoint, put
 from collagebench.training.teacher import open_teacher, single_in

@@ -10,7 +10,7 @@ import pytest
 from colours import MODELS, colour_models
 
 from collagebench import zoo
-from collagebench.results.directory import let_go, locked
+from collagebench.claims import let_go, locked
 from collagebench.statistics.accuracy import Share
 
 onnx = pytest.importorskip("onnx", reason="needs the train extra")
