@@ -181,9 +181,8 @@ def _record(
             raise FleetError(gone)
         raise UsageError(_too_few("were seen"))
     columns = [machine.in_order() for machine in found.machines]
-    seconds = min(
-        found.seconds, asked.duration
-    )  # after that, it only waits for answers, such as those of a hung worker
+    # After the duration, the watch only waits for answers, such as those of a hung worker.
+    seconds = min(found.seconds, asked.duration)
     beside = out.with_name(f"{out.name.removesuffix('.json')}.csv.gz") if samples else None
     profile: dict[str, Any] = rounded(
         {

@@ -152,9 +152,8 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     """
     images = open_dataset(asked.dataset, asked.data, "test", download=asked.download)
     network, before, categories, recipe = _network(asked, len(images.classes))
-    trained = (
-        _trained(asked.checkpoint, images, asked.data) if asked.checkpoint else {}
-    )  # a network trained here keeps its own
+    # A network that was trained here keeps its own preprocessing.
+    trained = _trained(asked.checkpoint, images, asked.data) if asked.checkpoint else {}
     seen = trained.pop("image", None)
     before = {**before, **trained, **dict(asked.before)}
     side = before.get("resize") if asked.size is None else asked.size
