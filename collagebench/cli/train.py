@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,11 @@ class TrainCommand(SectionedCommand):
 )
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror every image in every second epoch.")
 @click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5; parities: 0.1]")
-@click.option("--threads", type=int, help="Threads of torch; the number affects rounding.  [default: one per core]")
+@click.option(
+    "--threads",
+    type=int,
+    help="Threads of torch; the number affects rounding.  [default: OMP_NUM_THREADS, or one per core]",
+)
 @models_go_to
 @click.option("--resume", is_flag=True, help="Continue from the last finished epoch, if there is one.")
 @as_ctrl_c()
@@ -302,7 +307,7 @@ def command(
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
         teacher="+".join(sorted(sha256 for _, sha256 in teachers)) or None,
         start=digest,
-        threads=threads if threads is not None else cores(),
+        threads=threads if threads is not None else usual_threads(),
         images=fingerprint(images),
         **others,
     )
@@ -340,6 +345,12 @@ def _why_without_effect(option: str, role: str, head: str | None, taught: bool) 
     if option == "temperature" and head and taught:
         return "is not used when boxes are learnt; drop it"
     return "is for a single's answers and labels together, but this training learns from only one; drop it"
+
+
+def usual_threads() -> int:
+    """Return the first number of OMP_NUM_THREADS, as torch by itself does; without one, the number of cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(given) if given.isdecimal() and int(given) > 0 else cores()
 
 
 def _result(path: Path, checkpoint: Checkpoint, held_out: int, singles: tuple[Path, ...]) -> str:

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from PIL import Image
 from test_standard_streams import unread
 
 from collagebench import zoo
+from collagebench.cli.train import usual_threads
+from collagebench.results.environment import cores
 from collagebench.workload.dataset import fingerprint
 from collagebench.workload.imagefolder import ImageFolder
 
@@ -56,6 +59,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for role in (("single",), turned, begun, ("parity", "--k", 2)):
         assert exit_code("train", *role, *SMALL, "--data", data, "--out", out) == 0
     return data, out
+
+
+@pytest.fixture(scope="module")
+def exported(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the data and a directory of the four checkpoints and the five models that they were exported to."""
+    data, out = trained
+    models = shutil.copytree(out, tmp_path_factory.mktemp("exported") / "models")
+    assert exit_code("export", "--data", data, "--out", models) == 0
+    return data, models
+
+
+def part_of(models: Path, directory: Path, *names: str) -> Path:
+    """Copy some of the exported models, without their checkpoints, into a new directory, and return it."""
+    directory.mkdir()
+    kept = [model for model in zoo.load(models) if model.name in names]
+    for model in kept:
+        shutil.copy(model.path, directory)
+    zoo.save(kept, directory)
+    return directory
 
 
 @train_extra
@@ -115,12 +137,10 @@ def test_a_parity_may_have_layers_of_its_own(trained: tuple[Path, Path], tmp_pat
 
 @train_extra
 @pytest.mark.train
-def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_a_folder_of_images_to_a_manifest(exported: tuple[Path, Path]) -> None:
     """Four trainings and one export make five models, whose files and metadata agree with the manifest."""
-    data, out = trained
+    data, out = exported
     assert {file.name for file in out.iterdir()} >= {"tones-single.pt", "tones-single.csv", "tones-collage-2x2.pt"}
-    assert exit_code("export", "--data", data, "--out", out) == 0
-    assert "of 60 test images" in capsys.readouterr().out
     models = zoo.load(out)
     assert [model.name for model in models] == [
         "tones-backup",
@@ -177,13 +197,11 @@ def test_an_export_whose_lines_nobody_reads_is_whole(trained: tuple[Path, Path],
 @train_extra
 @pytest.mark.train
 def test_a_collage_with_a_detection_head_from_training_to_a_run(
-    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A collage with a detection head is trained, exported, evaluated with its share of unanswered cells, and run."""
-    data, trained_out = trained
-    out = tmp_path / "models"
-    out.mkdir()
-    (out / "tones-single.pt").write_bytes((trained_out / "tones-single.pt").read_bytes())
+    data, models = exported
+    out = part_of(models, tmp_path / "models", "tones-single")
     assert exit_code("train", "collage", "--grid", 2, "--head", "detection", *SMALL, "--data", data, "--out", out) == 0
     assert (out / "tones-collage-2x2-detection.pt").exists()
     assert exit_code("export", "--data", data, "--out", out) == 0
@@ -238,19 +256,15 @@ def test_images_of_mixed_sizes_and_a_collage_that_is_scaled_down(
 @train_extra
 @pytest.mark.train
 def test_an_exported_single_teaches_as_its_checkpoint_does(
-    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--single takes an exported single without its checkpoint; any other file is refused in one sentence.
 
     The single is known by the checkpoint that it was exported from.
     """
-    data, trained_out = trained
-    out = tmp_path / "models"
-    out.mkdir()
-    (out / "tones-single.pt").write_bytes((trained_out / "tones-single.pt").read_bytes())
-    assert exit_code("export", "--data", data, "--out", out) == 0
-    sha256 = hashlib.sha256((out / "tones-single.pt").read_bytes()).hexdigest()
-    (out / "tones-single.pt").unlink()
+    data, models = exported
+    out = part_of(models, tmp_path / "models", "tones-single", "tones-coded")
+    sha256 = hashlib.sha256((models / "tones-single.pt").read_bytes()).hexdigest()
     asked = (*SMALL, "--data", data, "--out", out, "--single")
     model = out / "tones-single.onnx"
     assert exit_code("train", "backup", *asked, model) == 0
@@ -278,20 +292,19 @@ def test_an_exported_single_teaches_as_its_checkpoint_does(
 @train_extra
 @pytest.mark.train
 def test_a_single_that_was_only_exported_teaches_what_is_trained_beside_it(
-    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a checkpoint in --out, the exported single teaches, unless --no-distil; the last line says which."""
-    data, trained_out = trained
-    one = ("--data", data, "--checkpoint", trained_out / "tones-single.pt", "--out", tmp_path)
-    assert exit_code("export", "single", *one) == 0
-    asked = (*SMALL, "--data", data, "--out", tmp_path)
+    data, models = exported
+    out = part_of(models, tmp_path / "models", "tones-single")
+    asked = (*SMALL, "--data", data, "--out", out)
     for role, *more in (("backup",), ("parity",), ("collage", "--grid", 3)):
         capsys.readouterr()
         assert exit_code("train", role, *more, *asked) == 0
-        assert f", learnt from {tmp_path / 'tones-single.onnx'}\n" in capsys.readouterr().out
-    assert exit_code("export", "parity", "--data", data, "--out", tmp_path) == 0
+        assert f", learnt from {out / 'tones-single.onnx'}\n" in capsys.readouterr().out
+    assert exit_code("export", "parity", "--data", data, "--out", out) == 0
     for name in ("tones-backup.pt", "tones-backup.csv"):
-        (tmp_path / name).unlink()
+        (out / name).unlink()
     capsys.readouterr()
     assert exit_code("train", "backup", *asked, "--no-distil") == 0
     said = capsys.readouterr().out
@@ -313,16 +326,18 @@ def test_a_single_of_another_size_is_met_by_bringing_images_to_its(
 
 @train_extra
 @pytest.mark.train
-def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[Path, Path]) -> None:
+def test_exporting_again_replaces_one_model_and_keeps_the_others(
+    exported: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An export of one role replaces that model in the manifest and keeps the others."""
-    data, out = trained
-    for _ in range(2):
-        assert exit_code("export", "single", "--data", data, "--out", out) == 0
+    data, models = exported
+    out = shutil.copytree(models, tmp_path / "models")
     names = [model.name for model in zoo.load(out)]
-    assert names.count("tones-single") == 1
-    assert exit_code("export", "collage", "--data", data, "--out", out) == 0
-    assert [model.name for model in zoo.load(out)].count("tones-collage-2x2") == 1
-    assert len(zoo.load(out)) == 5
+    for role in ("single", "collage"):
+        capsys.readouterr()
+        assert exit_code("export", role, "--data", data, "--out", out) == 0
+        assert "of 60 test images" in capsys.readouterr().out
+        assert [model.name for model in zoo.load(out)] == names
 
 
 @train_extra
@@ -571,48 +586,45 @@ def test_a_model_that_cannot_be_measured_stops_no_other(
 @train_extra
 @pytest.mark.train
 def test_parities_of_another_single_are_no_longer_listed(
-    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exporting another single under an old name removes the old one's parities from the manifest."""
-    data, out = trained
-    for name in ("tones-single.pt", "tones-parity-k2-addition.pt"):
-        (tmp_path / name).write_bytes((out / name).read_bytes())
-    for _ in range(2):
-        assert exit_code("export", "--data", data, "--out", tmp_path) == 0
-        assert {model.role for model in zoo.load(tmp_path)} == {"coded", "parity", "single"}
-    (tmp_path / "tones-single.pt").unlink()
-    assert exit_code("train", "single", *SMALL, "--seed", 7, "--data", data, "--out", tmp_path) == 0
+    data, models = exported
+    out = part_of(models, tmp_path / "models", "tones-single", "tones-coded", "tones-parity-k2-addition")
+    shutil.copy(models / "tones-single.pt", out)
+    assert exit_code("export", "single", "--data", data, "--out", out) == 0
+    assert {model.role for model in zoo.load(out)} == {"coded", "parity", "single"}
+    (out / "tones-single.pt").unlink()
+    assert exit_code("train", "single", *SMALL, "--seed", 7, "--data", data, "--out", out) == 0
     capsys.readouterr()
-    assert exit_code("export", "single", "--data", data, "--out", tmp_path) == 0
-    parity = tmp_path / "tones-parity-k2-addition.onnx"
+    assert exit_code("export", "single", "--data", data, "--out", out) == 0
+    parity = out / "tones-parity-k2-addition.onnx"
     assert (
         f"{parity}: no longer listed, as it was trained with another single; train it again" in capsys.readouterr().out
     )
-    assert {model.role for model in zoo.load(tmp_path)} == {"coded", "single"}
+    assert {model.role for model in zoo.load(out)} == {"coded", "single"}
 
 
 @train_extra
 @pytest.mark.train
 def test_a_parity_beside_another_single_is_told_apart(
-    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A parity is not exported beside a single that it did not learn from.
 
     If a manifest lists both all the same, evaluate and simulate warn, unless the single's checkpoint is unknown.
     """
-    data, trained_out = trained
-    other, own = tmp_path / "other", tmp_path / "own"
+    data, exports = exported
+    own = part_of(exports, tmp_path / "own", "tones-single", "tones-parity-k2-addition")
+    other = tmp_path / "other"
     assert exit_code("train", "single", *SMALL, "--seed", 7, "--data", data, "--out", other) == 0
-    assert exit_code("export", "--data", data, "--out", other) == 0
-    parity = ("--data", data, "--checkpoint", trained_out / "tones-parity-k2-addition.pt")
+    assert exit_code("export", "single", "--data", data, "--out", other) == 0
+    parity = ("--data", data, "--checkpoint", exports / "tones-parity-k2-addition.pt")
     capsys.readouterr()
     assert exit_code("export", *parity, "--out", other) == 2
     said = capsys.readouterr().err
     assert "was trained with another single than" in said
     assert said.count("\n") == 1
-    single = ("--data", data, "--checkpoint", trained_out / "tones-single.pt")
-    for asked in (single, parity):
-        assert exit_code("export", *asked, "--out", own) == 0
     mixed = [model for model in zoo.load(own) if model.role == "parity"]
     for model in mixed:
         (other / model.file).write_bytes(model.path.read_bytes())
@@ -640,19 +652,14 @@ def test_a_parity_beside_another_single_is_told_apart(
 
 @train_extra
 @pytest.mark.train
-def test_test_images_calibrate_nothing(
-    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_test_images_calibrate_nothing(exported: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """With a folder of test images alone, --int8, --split train and --tune are refused."""
-    data, out = trained
+    data, models = exported
     folder = ("--data", data / "test")
-    assert exit_code("export", "backup", "--int8", *folder, "--out", out) == 2
+    assert exit_code("export", "backup", "--int8", *folder, "--out", models) == 2
     assert "--int8 is calibrated on training images, but" in capsys.readouterr().err
-    assert (
-        exit_code("export", "single", "--data", data, "--checkpoint", out / "tones-single.pt", "--out", tmp_path) == 0
-    )
     for more in (("single", "--split", "train"), ("coded", "--tune", "--coded-k", 2)):
-        asked = ("--dataset", "imagefolder", *folder, "--models", tmp_path)
+        asked = ("--dataset", "imagefolder", *folder, "--models", models)
         assert exit_code("evaluate", *more, *asked) == 2
         assert "so it is not known which images training held out" in capsys.readouterr().err
 
@@ -785,6 +792,15 @@ def test_without_the_extra_one_sentence_says_what_to_install(
         said = capsys.readouterr().err
         assert "pip install 'collagebench[train]'" in said
         assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("given", "threads"), [("1", 1), ("3,2", 3), ("", cores()), ("0", cores()), ("many", cores())])
+def test_training_has_the_threads_that_omp_num_threads_allows(
+    given: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --threads, a training has the first number of OMP_NUM_THREADS, or else a thread per core."""
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert usual_threads() == threads
 
 
 @pytest.mark.parametrize("verb", ["train", "export"])
