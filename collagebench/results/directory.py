@@ -53,10 +53,10 @@ def holds_no_record(directory: Path) -> bool:
     If the disk was full from the beginning, some tables may be missing.
     """
     tables = (REQUESTS, TASKS, CELLS)
-    names = {path.name for path in directory.iterdir()}
-    if not {HEADER} <= names <= {HEADER, *tables, LOGS, PARTS}:
-        return False
     try:
+        names = {path.name for path in directory.iterdir()}
+        if not {HEADER} <= names <= {HEADER, *tables, LOGS, PARTS}:
+            return False
         status = read_json(directory / HEADER).get("status")
         return status in ("running", "failed", "interrupted") and not any(
             _has_row(directory / name) for name in names & {*tables}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from collagebench.errors import DataError
 from collagebench.ordinary import ordinary
-from collagebench.results.directory import CELLS, REQUESTS, TASKS
+from collagebench.results.directory import CELLS, REQUESTS, TASKS, holds_no_record
 from collagebench.results.lines import split, whole_lines
 
 ADDED = {2: {REQUESTS: ("straggled",), TASKS: ("share",)}, 3: {CELLS: ("tasks",)}}
@@ -68,7 +68,10 @@ class Table:
 
 
 def read_table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable[str] = ()) -> Table:
-    """Read one CSV file of a run with this schema, without the columns `skip`; report a dropped line in `notes`."""
+    """Read one CSV file of a run with this schema, without the columns `skip`; report a dropped line in `notes`.
+
+    It may be missing from a run without any record: the disk was full, or the run was killed, before it was made.
+    """
     types = {field.name: str(field.type) for field in fields(kind)}
     added = {name for number, columns in ADDED.items() if number > schema for name in columns.get(path.name, ())}
     written = [name for name in types if name not in added]
@@ -95,9 +98,10 @@ def read_table(path: Path, kind: type, schema: int, notes: list[str], skip: Iter
                     parts[name].append(_column(columns[name], types[name], texts.get(name, {})))
                 rows_read += count
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({error.strerror}); copy the directory again, or run it again"
-        ) from None
+        if not (isinstance(error, FileNotFoundError) and holds_no_record(path.parent)):
+            raise DataError(
+                f"{path} cannot be read ({error.strerror}); copy the directory again, or run it again"
+            ) from None
     except (ValueError, KeyError, OverflowError, csv.Error) as error:
         if isinstance(error, UnicodeDecodeError):
             raise DataError(f"{path} is not text in UTF-8 after line {rows_read + 1}; the file is damaged") from None

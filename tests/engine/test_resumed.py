@@ -94,6 +94,22 @@ def test_with_given_times_nothing_differs(tmp_path: Path) -> None:
     assert load(part).header["bound"] == load(whole).header["bound"]
 
 
+@pytest.mark.parametrize("missing", [FILES, FILES[1:]])
+def test_a_run_whose_tables_were_never_made_goes_on(tmp_path: Path, missing: tuple[str, ...]) -> None:
+    """A run that was killed, or found the disk full, before it had its tables is INVALID and can be resumed."""
+    config = replace(CONFIG, schemes=SCHEMES[:1], compute_time=0.002)
+    part, whole = interrupted(tmp_path / "part", 0, config), simulate(tmp_path / "whole", config)
+    change_header(part, **KILLED)
+    (part / FILES[0]).write_text("")
+    for name in missing:
+        (part / name).unlink()
+    assert judge(load(part)) != []
+    simulate(part, config, resume=True)
+    for name in FILES:
+        assert (part / name).read_bytes() == (whole / name).read_bytes()
+    assert judge(load(part)) == []
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_a_torn_or_incomplete_cell_is_done_again(tmp_path: Path, file: str) -> None:
     """If the last third of one file is missing, the affected cells are done again, with the same records."""
