@@ -215,6 +215,8 @@ def check_config(values: Mapping[str, Any], path: Path) -> None:
         if shape is not None and value is not None:
             shape = OF_TYPE.get(shape.removesuffix("?"), shape) if isinstance(shape, str) else shape
             several = isinstance(value, list) and isinstance(shape, str)
+            if value == [] and several:
+                _refuse(path, f"values.{name}", "at least one value", value)
             _check(value, [shape] if several else shape, path, f"values.{name}")
 
 

@@ -15,13 +15,14 @@ from typing import Any
 
 from collagebench import __version__
 from collagebench.errors import DataError, OutputError
-from collagebench.kinds import read_json
+from collagebench.kinds import KINDS, read_json
 from collagebench.results.environment import now
 from collagebench.results.header import check_config
 from collagebench.whole import write_whole
 
 SCHEMA = 1
 FILE = "sweep.json"
+ENGINES = ("simulated", "live")
 NAME = re.compile(r"[A-Za-z0-9._+=,-]+")
 """A cell's name, which is also the name of its directory."""
 
@@ -31,7 +32,7 @@ class Sweep:
     """The content of `sweep.json`."""
 
     engine: str
-    """`simulated` or `live`."""
+    """One of ENGINES."""
     status: str
     """running, done, interrupted or failed."""
     created_utc: str
@@ -127,14 +128,19 @@ def _checked(facts: dict[str, Any]) -> Sweep:
         raise ValueError("a name twice")
     if not isinstance(facts["values"], dict):
         raise TypeError("values")
+    if facts["engine"] not in ENGINES:
+        raise ValueError(f"the engine {facts['engine']!r}")
     return Sweep(
-        engine=_text(facts["engine"]),
+        engine=facts["engine"],
         status=_text(facts["status"]),
         created_utc=_text(facts["created_utc"]),
         values=facts["values"],
         axes=axes,
         cells=cells,
-        compute_s={(_text(one["model"]), int(one["batch"])): float(one["s"]) for one in facts["compute_s"]},
+        compute_s={
+            (_text(one["model"]), _number("some", one["batch"])): _number("amount", one["s"])
+            for one in facts["compute_s"]
+        },
         error=None if facts.get("error") is None else _text(facts["error"]),
     )
 
@@ -142,6 +148,12 @@ def _checked(facts: dict[str, Any]) -> Sweep:
 def _value(value: Any) -> Any:
     if not isinstance(value, (int, float, str)) or isinstance(value, bool):
         raise TypeError(f"the value {value!r}")
+    return value
+
+
+def _number(kind: str, value: Any) -> Any:
+    if not KINDS[kind][1](value):
+        raise ValueError(f"the number {value!r}")
     return value
 
 

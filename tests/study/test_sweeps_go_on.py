@@ -192,6 +192,12 @@ def test_a_resumed_sweep_may_grow_but_not_change(whole: Path, tmp_path: Path) ->
         lambda facts: facts["cells"][0]["values"].update(utilisation=3),
         lambda facts: facts.update(schema=99),
         lambda facts: facts.update(status=None),
+        lambda facts: facts.update(engine="x"),
+        lambda facts: facts["values"].update(runs=[]),
+        *(
+            lambda facts, wrong=wrong: facts.update(compute_s=[{"model": "m", "batch": 1, "s": 0.1, **wrong}])
+            for wrong in ({"batch": math.inf}, {"s": 10**400}, {"s": math.nan}, {"s": -1})
+        ),
     ],
 )
 def test_a_damaged_sweep_is_one_sentence(whole: Path, tmp_path: Path, damage: Any) -> None:
