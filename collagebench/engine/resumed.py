@@ -20,7 +20,6 @@ from collagebench import __version__
 from collagebench.config import Config, as_json, option
 from collagebench.engine.straggling import straggler_facts
 from collagebench.errors import UsageError
-from collagebench.results.directory import SCHEMA
 from collagebench.results.environment import sources
 from collagebench.results.reader import load, read_run_header
 from collagebench.schemes import files_of
@@ -93,17 +92,12 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
 
     Raises:
         DataError: it is not a run directory, or is damaged; or a file that it replays cannot be read.
-        UsageError: it was begun by the other verb, by an older version, or with another config than this one, which may
-            have more runs, or as many as before an unfinished extension; or the run, this program, a scheme of the user
-            or a replayed file was changed since.
+        UsageError: it was begun by the other verb or with another config than this one, which may have more runs, or
+            as many as before an unfinished extension; or the run, this program, a scheme of the user or a replayed file
+            was changed since.
     """
     check_engine(directory, engine)
     run = load(directory)
-    if run.header["schema"] < SCHEMA:
-        raise UsageError(
-            f"{directory} was written by an older version: it can be reported, but to measure more, run it again from "
-            "the start"
-        )
     if run.changed:
         raise UsageError(
             f"{directory} cannot be resumed, because {' and '.join(run.changed)} changed since the run was written: "

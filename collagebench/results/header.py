@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from collagebench.errors import DataError
-from collagebench.kinds import KINDS, is_number, shown
+from collagebench.kinds import KINDS, shown
 from collagebench.ordinary import ordinary
+from collagebench.results.directory import SCHEMA
 from collagebench.results.seal import OWN, header_checksum
 
-SEALED = 3
-"""The first schema with a checksum of the header."""
 OF_TYPE = {
     **dict.fromkeys(("amount", "positive", "share"), "float"),
     **dict.fromkeys(("count", "seed", "some"), "whole"),
@@ -171,19 +170,19 @@ REQUIRED = {"schema": SHAPE, "scheme": SCHEME, "kind": SHAPE["events"][0], "mess
 """Keys that objects of these shapes must have."""
 
 
-def read_header(path: Path, newest: int) -> tuple[dict[str, Any], bool]:
-    """Read and check the header at `path`, up to schema `newest`; return it, and whether it matches its checksum.
+def read_header(path: Path) -> tuple[dict[str, Any], bool]:
+    """Read and check the header at `path`; return it, and whether it matches its checksum.
 
     Raises:
         OSError: it cannot be read.
-        DataError: it is not a valid header, or was written by a newer version.
+        DataError: it is not a valid header, or of another schema.
     """
     try:
         text = ordinary(path).read_text(encoding="utf-8")
         header = json.loads(text, parse_constant=_unknown)
         json.dumps(header, ensure_ascii=False).encode()  # fails for a lone surrogate, which could not be printed
         schema = header["schema"]
-        newer = schema > newest
+        newer, older = schema > SCHEMA, schema < SCHEMA
     except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(
             f"{path} is not the header of a run; the directory may be damaged or another program's"
@@ -191,15 +190,14 @@ def read_header(path: Path, newest: int) -> tuple[dict[str, Any], bool]:
     if newer:
         raise DataError(
             f"{path} has schema {schema} (written by {header.get('tool', 'a newer version')}), but this version reads "
-            f"only up to {newest}: upgrade collagebench"
+            f"only up to {SCHEMA}: upgrade collagebench"
         )
+    if older:
+        raise DataError(f"{path} has schema {schema}, which is no longer read: run the experiment again")
     known: dict[str, Any] = {key: value for key, value in header.items() if value is not None}
-    if schema == 1:
-        known = _to_2(known)
     _check(known, SHAPE, path, "")
     _agree(known, path)
-    # Older versions wrote no checksum.
-    return known, schema < SEALED or header.get(OWN) == header_checksum(json.loads(text))
+    return known, header.get(OWN) == header_checksum(json.loads(text))
 
 
 def check_config(values: Mapping[str, Any], path: Path) -> None:
@@ -218,15 +216,6 @@ def check_config(values: Mapping[str, Any], path: Path) -> None:
             if value == [] and several:
                 _refuse(path, f"values.{name}", "at least one value", value)
             _check(value, [shape] if several else shape, path, f"values.{name}")
-
-
-def _to_2(header: dict[str, Any]) -> dict[str, Any]:
-    """Convert schema 1, which had only one compute time per model, to times by batch size."""
-    models = header.get("models", [])
-    if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
-        return header  # `_check` refuses it
-    times = [{"1": model["compute_s"]} if is_number(model.get("compute_s")) else {} for model in models]
-    return {**header, "models": [{**model, "compute_s": time} for model, time in zip(models, times, strict=True)]}
 
 
 def _unknown(constant: str) -> None:

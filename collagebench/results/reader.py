@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from collagebench.errors import DataError
 from collagebench.results.checks import check_records
-from collagebench.results.directory import CELLS, HEADER, REQUESTS, SCHEMA, TASKS
+from collagebench.results.directory import CELLS, HEADER, REQUESTS, TASKS
 from collagebench.results.header import read_header
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.seal import changed_files
@@ -84,14 +84,13 @@ def load(directory: Path) -> Run:
     """Read a run directory.
 
     Raises:
-        DataError: it is not a run directory, cannot be read, was written by a newer version, or has invalid records.
+        DataError: it is not a run directory, cannot be read, is of another schema, or has invalid records.
     """
     header, intact = _header(directory)
     notes: list[str] = []
-    schema = header["schema"]
-    requests = read_table(directory / REQUESTS, RequestRecord, schema, notes)
-    tasks = read_table(directory / TASKS, TaskRecord, schema, notes, skip={"requests"})
-    cells = read_table(directory / CELLS, CellRecord, schema, notes)
+    requests = read_table(directory / REQUESTS, RequestRecord, notes)
+    tasks = read_table(directory / TASKS, TaskRecord, notes, skip={"requests"})
+    cells = read_table(directory / CELLS, CellRecord, notes)
     check_records(directory, requests, tasks, cells, header)
     expected = dict(
         zip(_cells(cells), zip(cells["requests"].tolist(), cells["tasks"].tolist(), strict=True), strict=True)
@@ -121,7 +120,7 @@ def _header(directory: Path) -> tuple[dict[str, Any], bool]:
     """Return the header, and whether it is unchanged since it was written."""
     path = directory / HEADER
     try:
-        return read_header(path, SCHEMA)
+        return read_header(path)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{directory} is not a run directory: it holds no {HEADER}{_what_else(directory)}") from None
     except OSError as error:

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from collagebench.errors import DataError
 from collagebench.ordinary import ordinary
-from collagebench.results.directory import CELLS, REQUESTS, TASKS, holds_no_record
+from collagebench.results.directory import holds_no_record
 from collagebench.results.lines import split, whole_lines
 
-ADDED = {2: {REQUESTS: ("straggled",), TASKS: ("share",)}, 3: {CELLS: ("tasks",)}}
-"""The columns added by each schema; in records of an older schema they are empty."""
 TORN = "its writer was killed or its disk full."
 
 EMPTY = -1
@@ -67,14 +65,13 @@ class Table:
         return Table({name: column[rows] for name, column in self.columns.items()}, self.texts)
 
 
-def read_table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable[str] = ()) -> Table:
-    """Read one CSV file of a run with this schema, without the columns `skip`; report a dropped line in `notes`.
+def read_table(path: Path, kind: type, notes: list[str], skip: Iterable[str] = ()) -> Table:
+    """Read one CSV file of a run, without the columns `skip`; report a dropped line in `notes`.
 
     It may be missing from a run without any record: the disk was full, or the run was killed, before it was made.
     """
     types = {field.name: str(field.type) for field in fields(kind)}
-    added = {name for number, columns in ADDED.items() if number > schema for name in columns.get(path.name, ())}
-    written = [name for name in types if name not in added]
+    written = list(types)
     texts: dict[str, dict[str, int]] = {
         name: {} for name in types if name not in skip and types[name].startswith("str")
     }
@@ -92,11 +89,9 @@ def read_table(path: Path, kind: type, schema: int, notes: list[str], skip: Iter
                     notes += [f"{path.name} ends in the middle of a line, which was dropped: {TORN}"] if block else []
                     continue
                 columns = dict(zip(written, split(block, len(written)), strict=True))
-                count = len(columns[written[0]])
-                columns.update(dict.fromkeys(added, ("",) * count))
                 for name in parts:
                     parts[name].append(_column(columns[name], types[name], texts.get(name, {})))
-                rows_read += count
+                rows_read += len(columns[written[0]])
     except OSError as error:
         if not (isinstance(error, FileNotFoundError) and holds_no_record(path.parent)):
             raise DataError(

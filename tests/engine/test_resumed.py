@@ -253,7 +253,7 @@ def edit(directory: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
-    """A run of another verb, allotment or older version is not resumed, nor is a directory without a run."""
+    """A run of another verb or allotment is not resumed, nor is a directory without a run."""
     part = interrupted(tmp_path / "part", 1)
     with pytest.raises(UsageError, match="begun with simulate: it cannot be resumed with run"):
         experiment.run(CONFIG, part, Progress(), resume=True)
@@ -262,10 +262,6 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     edit(part, lambda header: header["schemes"][0].update(allotment={"single": 3}))
     with pytest.raises(UsageError, match=r"was begun with allotment .* of none"):
         simulate(part, resume=True)
-    edit(part, lambda header: header.update(engine="live", schema=2, **KILLED))
-    (part / "cells.csv").write_text("scheme,run,order,requests,duration,client_cpu,lost_workers\n")
-    with pytest.raises(UsageError, match="written by an older version"):
-        experiment.run(CONFIG, part, Progress(), resume=True)
 
 
 @pytest.mark.parametrize("cells", [1, 6])

@@ -53,7 +53,7 @@ def test_every_key_of_a_wrong_type_is_refused_by_name(tmp_path: Path, wrong: Any
             continue
         path.write_text(json.dumps({"schema": 3, **holding(wrong, way)}))
         with pytest.raises(DataError) as error:
-            read_header(path, 3)
+            read_header(path)
         named = "".join(f"[{key}]" if key == 0 else f".{key}" for key in way).lstrip(".")
         assert str(error.value).startswith(f"{path}: {named.split('.any')[0]}"), way
         assert "\n" not in str(error.value)
@@ -76,16 +76,8 @@ def test_contradictions_are_refused(tmp_path: Path, header: dict[str, Any], sent
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"schema": 3, **header}))
     with pytest.raises(DataError, match="contradicts itself") as error:
-        read_header(path, 3)
+        read_header(path)
     assert sentence in str(error.value)
-
-
-@pytest.mark.parametrize("text", ['{"schema": 1, "models": [5]}', '{"schema": 1, "models": 5}'])
-def test_an_old_header_is_checked_as_well(tmp_path: Path, text: str) -> None:
-    """A header of an older schema that cannot be migrated is refused with the name of its wrong key."""
-    (tmp_path / "run.json").write_text(text)
-    with pytest.raises(DataError, match=r"models(\[0\])? must be"):
-        read_header(tmp_path / "run.json", 3)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": 3, "tool": "\\ud800"}', '{"schema": []}', "\ufeff{}"])
@@ -93,10 +85,10 @@ def test_what_no_program_could_print_is_refused(tmp_path: Path, text: str) -> No
     """Endless nesting, a lone surrogate, a wrong version or a byte order mark is refused as no header."""
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(DataError, match="is not the header of a run"):
-        read_header(tmp_path / "run.json", 3)
+        read_header(tmp_path / "run.json")
 
 
 def test_an_infinite_bound_is_unknown(tmp_path: Path) -> None:
     """An infinite bound, which older versions wrote although JSON has no infinity, is read as unknown."""
     (tmp_path / "run.json").write_text('{"schema": 3, "bound": {"p50": 0.1, "p99": Infinity}}')
-    assert read_header(tmp_path / "run.json", 3)[0]["bound"] == {"p50": 0.1, "p99": None}
+    assert read_header(tmp_path / "run.json")[0]["bound"] == {"p50": 0.1, "p99": None}

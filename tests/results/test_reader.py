@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
-import pandas
 import pytest
-from synthetic_run import cell, make_run, request, task
+from synthetic_run import cell, change_header, make_run, request, task
 
 from collagebench.errors import DataError
 from collagebench.results.reader import load
@@ -126,32 +123,19 @@ def test_foreign_columns_are_refused(tmp_path):
         load(tmp_path / "run")
 
 
-def test_newer_schema_is_refused_by_name(tmp_path):
-    """A run of a newer schema is refused, with the version that wrote it and the advice to upgrade."""
+@pytest.mark.parametrize(
+    ("schema", "sentence"),
+    [
+        (99, r"schema 99 \(written by collagebench 9\.0\).*upgrade"),
+        (2, "schema 2, which is no longer read: run .* again"),
+    ],
+)
+def test_another_schema_is_refused_by_name(tmp_path, schema, sentence):
+    """A run of a newer schema is refused with the version that wrote it, one of an older schema with what to do."""
     make_run(tmp_path / "run", {"none": [[0.1]]})
-    path = tmp_path / "run" / "run.json"
-    header = json.loads(path.read_text())
-    path.write_text(json.dumps({**header, "schema": 99, "tool": "collagebench 9.0"}))
-    with pytest.raises(DataError, match=r"schema 99 \(written by collagebench 9\.0\).*upgrade"):
+    change_header(tmp_path / "run", schema=schema, tool="collagebench 9.0")
+    with pytest.raises(DataError, match=sentence):
         load(tmp_path / "run")
-
-
-def test_records_of_an_older_version_are_read(tmp_path):
-    """Columns that a run of schema 1 lacks are read as unknown, and all others as they are."""
-    models = [{"name": "single", "compute_s": 0.002}]
-    make_run(tmp_path / "run", {"none": [[0.1, 0.2]]}, header={"models": models})
-    header = tmp_path / "run" / "run.json"
-    header.write_text(json.dumps({**json.loads(header.read_text()), "schema": 1}))
-    for file, column in (("requests", "straggled"), ("tasks", "share"), ("cells", "tasks")):
-        path = tmp_path / "run" / f"{file}.csv"
-        pandas.read_csv(path, dtype=str, keep_default_na=False).drop(columns=column).to_csv(path, index=False)
-    run = load(tmp_path / "run")
-    assert run.requests["straggled"].tolist() == [-1, -1]
-    assert run.tasks["share"].tolist() == [-1, -1]
-    assert run.cells["tasks"].tolist() == [-1]
-    assert run.header["models"] == [{"name": "single", "compute_s": {"1": 0.002}}]
-    assert run.requests["latency"].tolist() == [0.1, 0.2]
-    assert not run.notes
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"schema": "new"}'])
