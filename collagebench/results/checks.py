@@ -196,7 +196,7 @@ def _tasks(check: Checker, tasks: Table, workers: int, mode: str | None) -> None
     check.equal(spent, service, service, "its service is not the sum of computing and injection")
     meant = {"floor": np.maximum(compute, draw), "add": compute + draw, "scale": compute * np.maximum(draw, 1.0)}
     wanted = meant.get(str(mode))
-    if wanted is not None:  # older versions do not record the mode
+    if wanted is not None:
         unasked = np.isnan(draw) | np.isnan(tasks["wanted_s"])
         check.none(~np.isnan(compute) & unasked, "compute is known, but not what was asked of it")
         check.equal(wanted, tasks["wanted_s"], wanted, "the service wanted is not what was asked of its inference")
@@ -221,8 +221,7 @@ def _complete(
 ) -> NDArray[np.int64]:
     """Return the cells that have as many requests and tasks as they say.
 
-    Checks skip the others: incomplete cells, and those of an older version, which did not count tasks and measured a
-    cell's duration differently.
+    Checks skip the others.
     """
     size = 1 + max((int(each.max()) for each in (of_cell, of_request, of_task) if len(each)), default=0)
     requests, tasks = np.bincount(of_request, minlength=size), np.bincount(of_task, minlength=size)

@@ -112,7 +112,7 @@ class CellRecord:
     requests: int
     """The number of its requests, warm-up included; each has a record."""
     tasks: int | None
-    """The number of its tasks; each has a record. None in records of an older version."""
+    """The number of its tasks; each has a record. None if it is unknown."""
     duration: float
     """Seconds from its first intended arrival to the end of its last task."""
     client_cpu: float | None
