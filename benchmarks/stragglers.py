@@ -16,6 +16,7 @@ import math
 import sys
 import timeit
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from time import process_time
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from collagebench.stragglers.drawn import Drawn
 from collagebench.stragglers.draws import stream
+from collagebench.stragglers.families import Pareto
 from collagebench.stragglers.model import NAMES, PARAMETERS, open_stragglers
 from collagebench.stragglers.persistence import Levels
 from collagebench.stragglers.quantiles import mixture
@@ -120,7 +122,8 @@ def closed_form(model: Any) -> tuple[Callable[[float], float], Callable[[float],
     """Return the quantile and the distribution function of all draws, their mean, and whether there is a variance."""
     if isinstance(model, Drawn):
         family = model.distribution
-        return family.at, family.below, model.mean, math.isfinite(family.variance)
+        has_variance = not (isinstance(family, Pareto) and family.shape <= 2)
+        return family.at, partial(below, family.at), model.mean, has_variance
     if isinstance(model, CollageMachines):
         table = mixture(model.tables, [1.0] * len(model.tables))
         return table.at, table.below, model.mean, True
@@ -129,12 +132,12 @@ def closed_form(model: Any) -> tuple[Callable[[float], float], Callable[[float],
         shares = np.array(weights) / sum(weights)
 
         def below_logs(value: float) -> float:
-            return float(sum(share * log.below(value) for share, log in zip(shares, model.ranked, strict=True)))
+            return float(sum(share * below(log.at, value) for share, log in zip(shares, model.ranked, strict=True)))
 
         return model.pooled.at, below_logs, model.mean, True
     assert isinstance(model, Structured)
 
-    def below(value: float) -> float:
+    def below_all(value: float) -> float:
         share = 0.0
         for weight, median, sigma in (
             (1 - model.slow_machines, model.machines.median, math.hypot(model.machines.sigma, model.requests.sigma)),
@@ -149,10 +152,19 @@ def closed_form(model: Any) -> tuple[Callable[[float], float], Callable[[float],
         low, high = 1e-6, 1e6
         for _ in range(200):
             middle = math.sqrt(low * high)
-            low, high = (middle, high) if below(middle) < probability else (low, middle)
+            low, high = (middle, high) if below_all(middle) < probability else (low, middle)
         return high
 
-    return at, below, model.mean, True
+    return at, below_all, model.mean, True
+
+
+def below(at: Callable[[float], float], value: float) -> float:
+    """Return the share of draws below `value`, where the quantile function `at` reaches it."""
+    low, high = 0.0, 1.0
+    for _ in range(53):
+        middle = (low + high) / 2
+        low, high = (middle, high) if at(middle) < value else (low, middle)
+    return low
 
 
 def slow_periods(seed: int) -> None:
@@ -175,8 +187,9 @@ def slow_periods(seed: int) -> None:
         states = np.array([[model.levels.is_slow(run, 0, k * step) for k in range(steps)] for run in range(100)])
         draws = np.array([[model.draw(run, 0, k, 0, k * step) for k in range(steps)] for run in range(100)])
         achieved, periods = lengths(states, step, share)
-        alike = (draws[:, 1:] - model.mean) * (draws[:, :-1] - model.mean) / model.distribution.variance
-        asked = correlation(model, step)
+        spread = variance(model)
+        alike = (draws[:, 1:] - model.mean) * (draws[:, :-1] - model.mean) / spread
+        asked = covariance(model, step) / spread
         error = length / math.sqrt(periods)
         print(
             f"{name:21}{share:6.3f}{states.mean():11.4f}{length:10.2f}{achieved:11.3f}{error:12.3f}"
@@ -195,13 +208,18 @@ def lengths(states: NDArray[np.bool_], step: float, share: float) -> tuple[float
     return -step / ((1 - share) * math.log1p(-leaving / (1 - share))), ended
 
 
-def correlation(model: Drawn, step: float) -> float:
-    """Return the correlation of two draws of one worker `step` seconds apart."""
+def variance(model: Drawn) -> float:
+    """Return the variance of the draws, from a million quantiles."""
+    return float(np.mean([model.distribution.at((i + 0.5) / 1e6) ** 2 for i in range(1_000_000)])) - model.mean**2
+
+
+def covariance(model: Drawn, step: float) -> float:
+    """Return the covariance of two draws of one worker `step` seconds apart."""
     levels: Levels = model.levels
     ordinary = model.distribution.lower_mean(1 - levels.share)
     slow = (model.distribution.mean - (1 - levels.share) * ordinary) / levels.share
     between = levels.share * (1 - levels.share) * (slow - ordinary) ** 2
-    return math.exp(-step / (levels.persistence * (1 - levels.share))) * between / model.distribution.variance
+    return math.exp(-step / (levels.persistence * (1 - levels.share))) * between
 
 
 if __name__ == "__main__":

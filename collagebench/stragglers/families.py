@@ -16,10 +16,9 @@ closed form (Gastwirth, "A general definition of the Lorenz curve", Econometrica
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from statistics import NormalDist, fmean, pvariance
+from statistics import NormalDist, fmean
 from typing import Protocol
 
 LEAST = 2.0**-53
@@ -34,15 +33,8 @@ class Distribution(Protocol):
     def mean(self) -> float:
         """The mean draw."""
 
-    @property
-    def variance(self) -> float:
-        """The variance of the draws; may be infinite."""
-
     def at(self, probability: float) -> float:
         """Return the quantile at `probability`, inside [0, 1): the value below which that share of the draws lies."""
-
-    def below(self, value: float) -> float:
-        """Return the share of draws below `value`."""
 
     def lower_mean(self, share: float) -> float:
         """Return the mean of `at` over the probabilities below `share`, inside (0, 1]."""
@@ -63,18 +55,9 @@ class ShiftedExponential:
         """The mean draw."""
         return self.shift + self.tail
 
-    @property
-    def variance(self) -> float:
-        """The variance of the draws."""
-        return self.tail**2
-
     def at(self, probability: float) -> float:
         """Return the quantile."""
         return self.shift - self.tail * math.log1p(-probability)
-
-    def below(self, value: float) -> float:
-        """Return the share of draws below `value`."""
-        return -math.expm1(-(value - self.shift) / self.tail) if value > self.shift else 0.0
 
     def lower_mean(self, share: float) -> float:
         """Return the mean of the lower `share` of the draws: the integral of -ln(1 - u) is u + (1 - u) ln(1 - u)."""
@@ -92,27 +75,16 @@ class Pareto:
 
     scale: float
     shape: float
-    """Above 1, so that the mean is finite; the variance is finite only above 2."""
+    """Above 1, so that the mean is finite."""
 
     @property
     def mean(self) -> float:
         """The mean draw."""
         return self.scale * self.shape / (self.shape - 1.0)
 
-    @property
-    def variance(self) -> float:
-        """The variance of the draws; infinite up to shape 2."""
-        if self.shape <= 2.0:
-            return math.inf
-        return self.scale**2 * self.shape / ((self.shape - 1.0) ** 2 * (self.shape - 2.0))
-
     def at(self, probability: float) -> float:
         """Return the quantile."""
         return self.scale * float((1.0 - probability) ** (-1.0 / self.shape))
-
-    def below(self, value: float) -> float:
-        """Return the share of draws below `value`."""
-        return 1.0 - float((self.scale / value) ** self.shape) if value > self.scale else 0.0
 
     def lower_mean(self, share: float) -> float:
         """Return the mean of the lower `share` of the draws."""
@@ -136,20 +108,9 @@ class Lognormal:
         """The mean draw."""
         return self.median * math.exp(self.sigma**2 / 2.0)
 
-    @property
-    def variance(self) -> float:
-        """The variance of the draws."""
-        return self.mean**2 * math.expm1(self.sigma**2)
-
     def at(self, probability: float) -> float:
         """Return the quantile; probability 0 counts as `LEAST`."""
         return self.median * math.exp(self.sigma * normal_quantile(probability))
-
-    def below(self, value: float) -> float:
-        """Return the share of draws below `value`."""
-        if self.sigma == 0.0 or value <= 0.0:
-            return 1.0 if value > self.median else 0.0
-        return _NORMAL.cdf(math.log(value / self.median) / self.sigma)
 
     def lower_mean(self, share: float) -> float:
         """Return the mean of the lower `share` of the draws."""
@@ -186,12 +147,6 @@ class Bimodal:
         """The mean draw."""
         return self.fast.mean * (1.0 + self.share * (self.factor - 1.0))
 
-    @property
-    def variance(self) -> float:
-        """The variance of the draws: the mean variance within the two parts plus the variance between their means."""
-        inside = (1.0 - self.share) * self.fast.variance + self.share * self.slow.variance
-        return inside + self.share * (1.0 - self.share) * (self.slow.mean - self.fast.mean) ** 2
-
     def at(self, probability: float) -> float:
         """Return a fast draw for the lower probabilities, a slow one for the upper `share`."""
         ordinary = 1.0 - self.share
@@ -201,10 +156,6 @@ class Bimodal:
             return value
         inside = (probability - ordinary) / self.share if slow else probability / ordinary
         return value * math.exp(self.sigma * normal_quantile(inside))
-
-    def below(self, value: float) -> float:
-        """Return the share of draws below `value`."""
-        return (1.0 - self.share) * self.fast.below(value) + self.share * self.slow.below(value)
 
     def lower_mean(self, share: float) -> float:
         """Return the mean of `at` over the probabilities below `share`."""
@@ -236,18 +187,9 @@ class Empirical:
         """The mean draw."""
         return fmean(self.values)
 
-    @property
-    def variance(self) -> float:
-        """The variance of the draws."""
-        return pvariance(self.values)
-
     def at(self, probability: float) -> float:
         """Return the quantile, always a value of the sample."""
         return self.values[int(probability * len(self.values))]
-
-    def below(self, value: float) -> float:
-        """Return the share of the sample below `value`."""
-        return bisect_left(self.values, value) / len(self.values)
 
     def lower_mean(self, share: float) -> float:
         """Return the mean of the lower `share` of the sample; the value at its edge counts in proportion."""

@@ -49,13 +49,6 @@ class Quantiles:
         p, q = np.array(self.probabilities), np.array(self.values)
         return float(np.dot(np.diff(p), q[1:] + q[:-1]) / 2)
 
-    @property
-    def variance(self) -> float:
-        """The variance of the draws; between values a and b they are uniform, with mean square (aa + ab + bb) / 3."""
-        p, q = np.array(self.probabilities), np.array(self.values)
-        squares = q[1:] ** 2 + q[1:] * q[:-1] + q[:-1] ** 2
-        return float(np.dot(np.diff(p), squares) / 3) - self.mean**2
-
     def lower_mean(self, share: float) -> float:
         """Return the mean of the lower `share`, inside (0, 1], of the draws."""
         i = bisect_left(self.probabilities, share)

@@ -49,22 +49,18 @@ def test_a_million_draws_have_the_closed_form_s_quantiles(family: Distribution, 
 
 @pytest.mark.parametrize(("family", "reference"), CONTINUOUS, ids=[str(family) for family, _ in CONTINUOUS])
 def test_closed_forms_are_the_reference_s(family: Distribution, reference: Any) -> None:
-    """Quantiles, distribution function, mean and variance agree with SciPy to ten digits, far into the tails."""
+    """Quantiles and mean agree with SciPy to ten digits, far into the tails."""
     for probability in (0.0, 1e-9, *PROBABILITIES, 1 - 1e-9, 1 - LEAST):
         if probability or not isinstance(family, Lognormal):
             assert family.at(probability) == pytest.approx(reference.ppf(probability), rel=1e-10)
-        value = reference.ppf(max(probability, 1e-3))
-        assert family.below(value) == pytest.approx(reference.cdf(value), rel=1e-10)
     assert family.mean == pytest.approx(reference.mean(), rel=1e-10)
-    assert family.variance == pytest.approx(reference.var(), rel=1e-10)
-    assert family.below(0.0) == family.below(-1.0) == 0.0
 
 
 @pytest.mark.parametrize("family", [family for family, reference in CONTINUOUS if reference.var() < 10], ids=str)
 def test_a_million_draws_have_the_mean(family: Distribution) -> None:
     """If the variance is finite, the mean of 10^6 draws is the family's within three standard errors."""
     sample = drawn(family.at, levels(3))
-    assert abs(sample.mean() - family.mean) < 3 * math.sqrt(family.variance / len(sample))
+    assert abs(sample.mean() - family.mean) < 3 * sample.std() / math.sqrt(len(sample))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.3])
@@ -74,8 +70,7 @@ def test_bimodal_draws(share: float) -> None:
     sample = drawn(family.at, levels(4))
     assert set(sample.tolist()) == {0.1, 1.0}
     assert standard_errors(sample, 0.5, 1 - share) < 3
-    assert abs(sample.mean() - family.mean) < 3 * math.sqrt(family.variance / len(sample))
-    assert family.variance == pytest.approx(share * (1 - share) * 0.9**2)
+    assert abs(sample.mean() - family.mean) < 3 * sample.std() / math.sqrt(len(sample))
 
 
 def test_bimodal_draws_that_spread() -> None:
@@ -85,12 +80,9 @@ def test_bimodal_draws_that_spread() -> None:
     fast, slow = stats.lognorm(0.4, scale=0.1), stats.lognorm(0.4, scale=0.3)
     for value in (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.9):
         share = 0.8 * fast.cdf(value) + 0.2 * slow.cdf(value)
-        assert family.below(value) == pytest.approx(share, rel=1e-10)
         assert standard_errors(sample, value, share) < 3
     assert family.mean == pytest.approx(0.8 * fast.mean() + 0.2 * slow.mean())
-    second = 0.8 * fast.moment(2) + 0.2 * slow.moment(2)
-    assert family.variance == pytest.approx(second - family.mean**2)
-    assert abs(sample.mean() - family.mean) < 3 * math.sqrt(family.variance / len(sample))
+    assert abs(sample.mean() - family.mean) < 3 * sample.std() / math.sqrt(len(sample))
 
 
 @pytest.mark.parametrize("family", ALL, ids=str)
@@ -105,27 +97,19 @@ def test_the_mean_of_the_lower_share(family: Distribution, share: float) -> None
 
 @pytest.mark.parametrize("family", ALL, ids=str)
 def test_scaled_draws(family: Distribution) -> None:
-    """Scaling a family by 0.1 scales its draws and its mean by 0.1, and its variance by 0.01."""
+    """Scaling a family by 0.1 scales its draws and its mean by 0.1."""
     tenth = family.scaled(0.1)
     for probability in (0.0, 0.3, 0.5, 0.9, 0.999):
         assert tenth.at(probability) == pytest.approx(family.at(probability) / 10)
     assert tenth.mean == pytest.approx(family.mean / 10)
-    assert tenth.variance == pytest.approx(family.variance / 100)
 
 
 def test_an_empirical_distribution_is_its_sample() -> None:
-    """Draws are the sample's values, equally often, and mean, variance and distribution function are the sample's."""
+    """Draws are the sample's values, equally often, and the mean is the sample's."""
     values = [0.3, 0.1, 0.2, 0.2]
     family = Empirical.of(values)
     sample = drawn(family.at, levels(6, 100_000))
     assert set(sample.tolist()) == set(values)
     assert standard_errors(sample, 0.15, 0.25) < 3
     assert standard_errors(sample, 0.25, 0.75) < 3
-    assert (family.mean, family.variance) == pytest.approx((np.mean(values), np.var(values)))
-    assert [family.below(value) for value in (0.1, 0.2, 0.25, 9.0)] == [0.0, 0.25, 0.75, 1.0]
-
-
-def test_the_variance_of_a_table() -> None:
-    """A table's variance is that of its straight lines: for a single line, its length squared over twelve."""
-    assert Quantiles((0.0, 1.0), (2.0, 5.0)).variance == pytest.approx(9 / 12)
-    assert Quantiles((0.0, 0.5, 0.5, 1.0), (0.0, 1.0, 3.0, 4.0)).variance == pytest.approx(1 / 12 + 1.5**2)
+    assert family.mean == pytest.approx(np.mean(values))
