@@ -37,11 +37,11 @@ from collagebench.hosts import check_python, deal
 from collagebench.results.environment import Ticks, capture, cores, processor_time
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.draws import stream
-from collagebench.stragglers.facts import PROBABILITIES
 from collagebench.stragglers.fitting import fit_all
 from collagebench.stragglers.model import PARAMETERS, open_stragglers, parameters_of
 from collagebench.stragglers.natural import Natural
 from collagebench.stragglers.observed import describe
+from collagebench.stragglers.quantiles import PROBABILITIES
 from collagebench.stragglers.recommended import recommend
 from collagebench.stragglers.recorded import SCHEMA
 from collagebench.workload.arrivals import arrivals

@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.stragglers.facts import PROBABILITIES
 from collagebench.stragglers.fitting import SLOW, median_of
+from collagebench.stragglers.quantiles import PROBABILITIES
 
 Values = NDArray[np.float64]
 

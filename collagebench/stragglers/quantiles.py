@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+_TAIL = (0.0, 0.0004, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075)
+PROBABILITIES = (*_TAIL, *(round(p, 3) for p in np.arange(0.1, 0.9001, 0.025)), *(round(1 - p, 4) for p in _TAIL[::-1]))
+"""Those of the tables that are kept in files: close together at both ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:

@@ -7,8 +7,8 @@ whole service time.
 Their code draws from all values, so any worker may straggle at any request (`collage_trace`). But the values are in the
 order of 50 logs, one per machine, and nearly the whole tail is one machine that is slow throughout (median 0.702 s; the
 other medians are from 0.099 to 0.235 s). In the second interpretation (`CollageMachines`), a worker is one machine for
-a whole run, and everything depends on which worker gets the slow one. Only the logs' quantiles are kept (`facts`), not
-their order: the draws of a worker are independent.
+a whole run, and everything depends on which worker gets the slow one. Only the logs' quantiles are kept, not their
+order: the draws of a worker are independent.
 
 A straggler is a value above 0.4 s. Without them the pooled p99 is 0.244 s.
 """

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from collagebench.stragglers.facts import PROBABILITIES
 from collagebench.stragglers.observed import autocorrelation, describe, median_surely_above, slow_periods
+from collagebench.stragglers.quantiles import PROBABILITIES
 
 
 def test_planted_slow_periods_are_found() -> None:

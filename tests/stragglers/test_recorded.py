@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from collagebench.errors import DataError, UsageError
-from collagebench.stragglers.facts import PROBABILITIES
 from collagebench.stragglers.fitting import fit_all
 from collagebench.stragglers.model import PARAMETERS, open_stragglers
 from collagebench.stragglers.observed import describe, slow_periods
 from collagebench.stragglers.persistence import Levels
+from collagebench.stragglers.quantiles import PROBABILITIES
 from collagebench.stragglers.recommended import recommend
 from collagebench.stragglers.recorded import SCHEMA, open_recorded
 

@@ -1,6 +1,6 @@
 """Make the compact table (`collage-trace.json`) of facts about the authors' latency log from the log itself.
 
-    python -m collagebench.stragglers.facts RAW.npy OUT.json
+    python benchmarks/latency_table.py RAW.npy OUT.json
 
 RAW.npy is the file from which the workers of the public repository krishnagirinarra/collage-inference draw their
 slowdowns (`latency_distribution.npy` in its code): 137,594 latencies, float64 seconds. Their order shows 50 logs of
@@ -17,22 +17,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.stragglers.quantiles import PROBABILITIES
+
 LOG_LENGTH = 2752
 DECIMALS = 5
 SOURCE = "https://github.com/krishnagirinarra/collage-inference"
 
-_TAIL = (0.0, 0.0004, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075)
-PROBABILITIES = (*_TAIL, *(round(p, 3) for p in np.arange(0.1, 0.9001, 0.025)), *(round(1 - p, 4) for p in _TAIL[::-1]))
-
-
-def machine_logs(latencies: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Split the log, in seconds, into the logs of its machines."""
-    return np.split(latencies, range(LOG_LENGTH, len(latencies), LOG_LENGTH))
-
 
 def facts(latencies: NDArray[np.float64]) -> dict[str, object]:
     """Return the table: each machine's number of values and their quantiles, and figures of all values together."""
-    logs = machine_logs(latencies)
+    logs = np.split(latencies, range(LOG_LENGTH, len(latencies), LOG_LENGTH))
     pooled = {f"p{100 * p:g}": _quantile(latencies, p) for p in (0.5, 0.9, 0.95, 0.99, 0.999)}
     return {
         "schema": 1,
