@@ -65,14 +65,9 @@ def observed(name: str, classes: str, requests: Table) -> Curve | None:
     return Curve(name, classes, ordered[ranks - 1].tolist(), (ranks / count).tolist(), count)
 
 
-def bound_curve(bound: dict[str, Any] | None) -> Curve | None:
-    """Return the curve of the bound in a run's header; None without a bound.
-
-    Older runs have only a few quantiles of it.
-    """
-    if not bound:
-        return None
-    points = bound.get("curve") or [[q, bound.get(name)] for name, q in QUANTILES.items()]
+def bound_curve(bound: dict[str, Any]) -> Curve | None:
+    """Return the curve of the bound in a run's header; None if it has none."""
+    points = bound.get("curve", [])
     known = [(share, seconds) for share, seconds in points if seconds is not None and 0 < seconds < math.inf]
     if not known:
         return None
@@ -84,7 +79,7 @@ def curves_of(run: Run, looks: Looks) -> list[Curve]:
     """Return the curves of a run's schemes and of its bound; empty if no request was answered."""
     found = [observed(variant, looks[variant].classes, run.of(variant).requests) for variant in run.variants]
     known = [curve for curve in found if curve]
-    bound = bound_curve(run.header.get("bound"))
+    bound = bound_curve(run.header.get("bound", {}))
     return [*known, bound] if known and bound else known
 
 

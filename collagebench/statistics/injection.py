@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from collagebench.results.reader import Run
 from collagebench.statistics.quantiles import quantile
 
-MODES = {"collage-trace": "floor", "collage-machines": "floor", "fixed": "scale", "none": "add"}
-"""The mode of the draws, for records of older versions that do not contain it."""
 LEAST = 10
 """The fewest tasks whose median is used."""
 
@@ -54,7 +52,7 @@ def injection(run: Run) -> Injection:
     """Return how well the tasks of `run`, of all its schemes, took the wanted service times."""
     tasks = run.tasks.where(reported(run))
     wanted, asked = tasks["wanted_s"], tasks["asked"]
-    beyond = int((wanted > asked).sum()) if len(tasks) and _mode(run) == "floor" else None
+    beyond = int((wanted > asked).sum()) if len(tasks) and run.service.get("mode") == "floor" else None
     if run.header.get("engine") != "live" or not len(tasks):
         return Injection(len(tasks), None, None, None, beyond)
     error, middle = np.abs(tasks["service"] - wanted), float(np.median(wanted))
@@ -74,9 +72,3 @@ def reported(run: Run) -> NDArray[np.bool_]:
     tasks = run.tasks
     known: NDArray[np.bool_] = np.isfinite(tasks["wanted_s"]) & np.isfinite(tasks["service"])
     return known & np.isfinite(tasks["asked"])
-
-
-def _mode(run: Run) -> str | None:
-    """Return the mode of a run's draws: `floor`, `add` or `scale`."""
-    written = run.service.get("mode")
-    return str(written) if written else MODES.get(str(run.config.get("stragglers")))

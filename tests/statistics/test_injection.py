@@ -65,14 +65,6 @@ def test_factors_and_delays_have_no_floor(tmp_path):
         assert injection(run).share is None
 
 
-@pytest.mark.parametrize(("stragglers", "beyond"), [("collage-trace", 2), ("fixed", None), ("unheard of", None)])
-def test_older_records(tmp_path, stragglers, beyond):
-    """Records that do not say what draws mean have floors if their stragglers always had; otherwise it is unknown."""
-    config = {**HEADER["config"], "stragglers": stragglers}
-    run = run_of(tmp_path / "run", [floor(0.01, 0.02)] * 2, service=HEADER["service"], config=config)
-    assert injection(run).beyond_floor == beyond
-
-
 def test_tasks_without_a_service_are_left_out(tmp_path):
     """Tasks that were cancelled or lost neither count nor have an error."""
     lost = {"service": None, "compute": None, "queue": None, "injected": None, "outcome": "lost"}
