@@ -91,8 +91,8 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _rate(config: Config) -> float | None:
-    """Return a config's arrival rate in requests per second; None if it depends on the speed of the machine."""
-    from collagebench.engine.durations import service
+    """Return a config's arrival rate in requests per second; None if it has none, or it depends on the machine."""
+    from collagebench.engine.durations import rate_of, service
     from collagebench.engine.straggling import stragglers_of
 
     if config.rate is not None:
@@ -101,7 +101,7 @@ def _rate(config: Config) -> float | None:
     if config.compute_time is None and stragglers.mode != "floor":
         return None
     mean, _ = service(stragglers, config.compute_time or 0.0, config.workers)
-    return (config.utilisation or 0.5) * config.workers / mean
+    return rate_of(config, mean)
 
 
 def _print(facts: dict[str, Any], console: Console) -> None:

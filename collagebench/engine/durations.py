@@ -8,6 +8,7 @@ from statistics import fmean, median
 
 import numpy as np
 
+from collagebench.config import Config
 from collagebench.engine.evaluation import session
 from collagebench.stragglers.model import Stragglers
 from collagebench.stragglers.service import service_time
@@ -16,6 +17,8 @@ from collagebench.zoo import Model
 TIMED_INFERENCES = 25
 SAMPLED_RUNS, SAMPLED_WORKERS = 200, 10_000
 """Limits of the sample of draws: runs, and workers over all runs, so that a large fleet is sampled in fewer runs."""
+SHORT_SERVICE = 0.005
+"""Seconds of mean service below which there is no default rate, because workers on one machine could not sustain it."""
 FAR_APART = 1000.0
 """Seconds between the sampled services of a worker, so that they are not all in the same slow period."""
 
@@ -53,3 +56,12 @@ def service(stragglers: Stragglers, compute: float, workers: int) -> tuple[float
     if stragglers.mode == "floor":
         return stragglers.mean + fmean(max(compute - draw, 0.0) for draw in draws), middle
     return service_time(stragglers.mode, compute, stragglers.mean), middle
+
+
+def rate_of(config: Config, mean: float) -> float | None:
+    """Return a config's arrivals per second if a service takes `mean` seconds; None if that is too short for one."""
+    if config.rate is not None:
+        return config.rate
+    if mean <= 0 or (config.utilisation is None and mean < SHORT_SERVICE):
+        return None
+    return (config.utilisation or 0.5) * config.workers / mean

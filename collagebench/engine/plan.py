@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from collagebench import zoo
 from collagebench.config import Config
-from collagebench.engine.durations import inference, service
+from collagebench.engine.durations import inference, rate_of, service
 from collagebench.engine.evaluation import Images
 from collagebench.engine.recorder import Workload
 from collagebench.engine.straggling import stragglers_of
@@ -36,8 +36,6 @@ AT_ONCE = 10_000
 OTHER_LOAD = 1.5
 """How many times the mean load the parts of a log or of bursts that the runs meet may have, or it theirs, before a
 warning says so."""
-SHORT_SERVICE = 0.005
-"""Seconds of mean service below which there is no default rate, because workers on one machine could not sustain it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +144,13 @@ def make_plan(
     stragglers = stragglers_of(config)
     single = single_of(variants)
     mean_service, median_service = service(stragglers, compute[single.name, 1], config.workers)
-    rate = config.rate
+    rate = rate_of(config, mean_service)
     if rate is None:
-        if mean_service <= 0 or (config.utilisation is None and mean_service < SHORT_SERVICE):
-            raise UsageError(
-                f"a service takes {mean_service * 1e3:.2g} ms on average, too short to choose a rate from: give the "
-                "requests per second with --rate"
-                + (", or how busy the workers should be with --utilisation" if mean_service > 0 else "")
-            )
-        rate = (config.utilisation or 0.5) * config.workers / mean_service
+        raise UsageError(
+            f"a service takes {mean_service * 1e3:.2g} ms on average, too short to choose a rate from: give the "
+            "requests per second with --rate"
+            + (", or how busy the workers should be with --utilisation" if mean_service > 0 else "")
+        )
     workloads = tuple(_workload(config, rate, run, dataset) for run in range(config.runs))
     doubts = (
         seen_in_training(models, dataset),

@@ -60,9 +60,10 @@ def test_one(name):
 def test_a_file_of_ones_own(tmp_path):
     """A valid file is printed as it is, with an unknown time if no rate follows; an error is refused with its line."""
     path = tmp_path / "mine.toml"
-    path.write_text("# mine\nstragglers = 'none'\nutilisation = 0.5\n")
-    assert profiles(path) == path.read_text()
-    assert json.loads(profiles(path, "--format", "json"))["seconds"] is None
+    for asked in ("utilisation = 0.5", "compute-time = 0.0", "compute-time = 0.001"):
+        path.write_text(f"# mine\nstragglers = 'none'\n{asked}\n")
+        assert profiles(path) == path.read_text()
+        assert json.loads(profiles(path, "--format", "json"))["seconds"] is None
     path.write_text("# mine\nworkers = 0\n")
     with pytest.raises(UsageError, match="line 2: --workers must be 1 or more"):
         profiles(path)
