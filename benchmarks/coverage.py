@@ -45,7 +45,7 @@ from collagebench.engine.simulated import simulate_cell
 from collagebench.engine.variants import Variant
 from collagebench.results.reader import Run
 from collagebench.results.table import Table
-from collagebench.statistics.comparison import Difference, MinimumEffect, compare
+from collagebench.statistics.comparison import Difference, compare
 from collagebench.statistics.intervals import Interval, slower_share
 from collagebench.statistics.latency import latency
 from collagebench.statistics.paired import LEVEL
@@ -282,7 +282,7 @@ def differences(latencies: Mapping[str, Seconds]) -> dict[str, Difference]:
     nothing = Table({"scheme": np.zeros(0, int)}, {"scheme": names})
     whole = Run(Path(), {}, requests, nothing, nothing, (), (), ())
     times = {name: latency(whole.of(name).requests) for name in names}
-    figures = compare(whole, times, names[0], MinimumEffect())[names[-1]].figures
+    figures = compare(whole, times, names[0])[names[-1]].figures
     return {name: difference for name, difference in figures.items() if difference is not None}
 
 

@@ -18,7 +18,7 @@ from collagebench.report.tails import tails
 from collagebench.report.verdict import verdict
 from collagebench.results.reader import Run
 from collagebench.statistics.accuracy import Answers, answers, sample
-from collagebench.statistics.comparison import Difference, MinimumEffect, Versus, compare
+from collagebench.statistics.comparison import MINIMUM_EFFECT, Difference, Versus, compare
 from collagebench.statistics.cost import Cost, busy_share, cost, goodput, goodput_ci95
 from collagebench.statistics.injection import injection
 from collagebench.statistics.latency import Latency, latency
@@ -31,22 +31,17 @@ SCHEMA = 1
 LOST, OVERLOADED = "fails most of its requests", "cannot sustain the load"
 
 
-def summarise(
-    runs: Sequence[Run],
-    baseline: str | None = None,
-    slo_ms: float | None = None,
-    minimum: MinimumEffect = MinimumEffect(),  # noqa: B008 - it is frozen
-) -> Any:
+def summarise(runs: Sequence[Run], baseline: str | None = None, slo_ms: float | None = None) -> Any:
     """Return the report of one or several run directories as plain JSON values.
 
     One run gives the object itself; several give `runs`, a list of such objects, with `valid`, `reasons`, `comparison`
     and `differences` for all of them. If `slo_ms` is None, each run's own applies; if `baseline` is None, it is each
-    run's first scheme. `minimum` is the minimum effect.
+    run's first scheme.
 
     Raises:
         UsageError: a run has no scheme called `baseline`.
     """
-    objects: list[dict[str, Any]] = [_one(run, baseline, slo_ms, minimum) for run in runs]
+    objects: list[dict[str, Any]] = [_one(run, baseline, slo_ms) for run in runs]
     if len(objects) == 1:
         return finite(objects[0])
     names = _labels(runs)
@@ -101,7 +96,7 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumEffect) -> dict[str, Any]:
+def _one(run: Run, baseline: str | None, slo_ms: float | None) -> dict[str, Any]:
     if slo_ms is None:
         slo_ms = run.config.get("slo_ms")
     if baseline is not None and baseline not in run.variants:
@@ -110,11 +105,10 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumE
     times = {variant: latency(run.of(variant).requests) for variant in run.variants}
     schemes = [_scheme(run, variant, time, slo_ms) for variant, time in times.items()]
     base = next((item for item in schemes if item["variant"] == baseline), schemes[0] if schemes else None)
-    versus = compare(run, times, base["variant"], minimum) if base else {}
+    versus = compare(run, times, base["variant"]) if base else {}
     for item in schemes:
         item["relative"] = _relative(item, base)
         item["versus"] = _versus(versus.get(item["variant"]))
-    least = {"latency": minimum.latency, "accuracy": minimum.accuracy}
     return {
         "schema": SCHEMA,
         "valid": not reasons,
@@ -124,9 +118,9 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumE
         "engine": run.header.get("engine"),
         "tool": run.header.get("tool"),
         "created_utc": run.header.get("created_utc"),
-        "verdict": [] if reasons else verdict(schemes, base, least),
+        "verdict": [] if reasons else verdict(schemes, base, MINIMUM_EFFECT),
         "baseline": base["variant"] if base else None,
-        "minimum_effect": least,
+        "minimum_effect": dict(MINIMUM_EFFECT),
         "slo_ms": slo_ms,
         "rate": run.service.get("rate"),
         "mean_service_s": run.service.get("mean_s"),

@@ -23,16 +23,9 @@ from collagebench.statistics.ratio import ratio_ci95, tail
 from collagebench.statistics.runs_needed import runs_needed
 
 FIGURES = ("p50", "p99", "mean", "accuracy")
-
-
-@dataclass(frozen=True, slots=True)
-class MinimumEffect:
-    """The minimum effect: smaller differences are never called real, however certain."""
-
-    latency: float = 0.05
-    """The slower must exceed the faster by more than this share of the faster."""
-    accuracy: float = 0.005
-    """The accuracies must differ by more than this share of the requests."""
+MINIMUM_EFFECT = {"latency": 0.05, "accuracy": 0.005}
+"""Smaller differences are never called real, however certain. The slower must exceed the faster by more than this share
+of the faster; the accuracies must differ by more than this share of the requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +67,9 @@ class Versus:
     """The pairs of answers behind the difference in accuracy."""
 
 
-def compare(run: Run, times: Mapping[str, Latency], baseline: str, minimum: MinimumEffect) -> dict[str, Versus]:
+def compare(run: Run, times: Mapping[str, Latency], baseline: str) -> dict[str, Versus]:
     """Compare every other scheme with the baseline; `times` holds the latency of every scheme of `run`."""
-    found = {name: _against(run, times, name, baseline, minimum) for name in times if name != baseline}
+    found = {name: _against(run, times, name, baseline) for name in times if name != baseline}
     for figure in FIGURES:
         names = [name for name in found if found[name].figures[figure] is not None]
         known = [difference for name in names if (difference := found[name].figures[figure]) is not None]
@@ -86,12 +79,12 @@ def compare(run: Run, times: Mapping[str, Latency], baseline: str, minimum: Mini
             runs = found[name].runs
             # With few fleets, intervals are too narrow to plan with, and a note asks for more runs.
             few = few_fleets(run.stragglers, run.config.get("workers") or 1, runs)
-            planned = difference if few else _planned(difference, runs, open_, minimum.latency)
+            planned = difference if few else _planned(difference, runs, open_)
             found[name] = replace(found[name], figures={**found[name].figures, figure: planned})
     return found
 
 
-def _against(run: Run, times: Mapping[str, Latency], name: str, baseline: str, minimum: MinimumEffect) -> Versus:
+def _against(run: Run, times: Mapping[str, Latency], name: str, baseline: str) -> Versus:
     own, other = run.of(name).requests, run.of(baseline).requests
     own_time, other_time = times[name], times[baseline]
     mine, theirs = set(own_time.mean_by_run), set(other_time.mean_by_run)
@@ -99,18 +92,18 @@ def _against(run: Run, times: Mapping[str, Latency], name: str, baseline: str, m
     if mine != theirs:
         own, other = _of_runs(own, shared), _of_runs(other, shared)
         own_time, other_time = latency(own), latency(other)
-    figures = {figure: _slower(figure, own_time, other_time, shared, minimum.latency) for figure in FIGURES[:-1]}
+    figures = {figure: _slower(figure, own_time, other_time, shared) for figure in FIGURES[:-1]}
     answers = match(own, other)
     return Versus(
         baseline=baseline,
         runs=len(shared),
         left_out=len(mine ^ theirs),
-        figures={**figures, "accuracy": _righter(answers, minimum.accuracy)},
+        figures={**figures, "accuracy": _righter(answers)},
         answers=answers,
     )
 
 
-def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], minimum: float) -> Difference | None:
+def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int]) -> Difference | None:
     """Return the difference of a figure of latency, before Holm's correction; None if a scheme lacks the figure."""
     one, two = own.quantiles.get(figure), other.quantiles.get(figure)
     if figure == "mean":
@@ -134,15 +127,15 @@ def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], mini
     # The pooled figures, the interval of their ratio, and the mean of the runs' differences must agree on which is
     # slower.
     agree = (ratio > 1) == (pair.difference > 0) and not (ends and ends[0] <= 1 <= ends[1])
-    large = max(ratio, 1 / ratio) > 1 + minimum and agree
+    large = max(ratio, 1 / ratio) > 1 + MINIMUM_EFFECT["latency"] and agree
     ends = ends if ends and min(ends) > 0 and max(ends) < math.inf else None
     return Difference(pair.difference, ratio, ends, pair.ci95, pair.p, math.nan, large)
 
 
-def _righter(answers: Matched, minimum: float) -> Difference | None:
+def _righter(answers: Matched) -> Difference | None:
     if not answers.pairs:
         return None
-    large = abs(answers.difference) > minimum
+    large = abs(answers.difference) > MINIMUM_EFFECT["accuracy"]
     return Difference(answers.difference, None, None, answers.ci95, answers.p, math.nan, large)
 
 
@@ -154,12 +147,13 @@ def _corrected(differences: Sequence[Difference]) -> list[Difference]:
     ]
 
 
-def _planned(difference: Difference, runs: int, tests: int, minimum: float) -> Difference:
+def _planned(difference: Difference, runs: int, tests: int) -> Difference:
     """Return the difference with the runs that it needs; `tests` is the number of differences not shown, with it."""
     one = difference
     if one.real or one.ratio is None or one.ratio_ci95 is None:
         return one
-    return replace(one, runs_needed=runs_needed(one.value, one.ci95, one.ratio, one.ratio_ci95, runs, tests, minimum))
+    least = MINIMUM_EFFECT["latency"]
+    return replace(one, runs_needed=runs_needed(one.value, one.ci95, one.ratio, one.ratio_ci95, runs, tests, least))
 
 
 def _of_runs(requests: Table, runs: Sequence[int]) -> Table:

@@ -10,15 +10,15 @@ from synthetic_run import HEADER, cell, lognormal, make_run, request, times
 
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.comparison import FIGURES, MinimumEffect, compare
+from collagebench.statistics.comparison import FIGURES, compare
 from collagebench.statistics.latency import latency
 
 
-def versus(directory, latencies, baseline="none", minimum=None, **changes):
+def versus(directory, latencies, baseline="none", **changes):
     """Return the comparison of every scheme with the baseline."""
     run = load(make_run(directory, latencies, **changes))
     times = {name: latency(run.of(name).requests) for name in run.variants}
-    return compare(run, times, baseline, minimum or MinimumEffect())
+    return compare(run, times, baseline)
 
 
 def test_difference_of_known_runs(tmp_path):
@@ -77,13 +77,11 @@ def test_a_scheme_does_not_differ_from_its_twin(tmp_path):
 
 @pytest.mark.parametrize(("factor", "real"), [(1.04, False), (1 / 1.04, False), (1.06, True), (1 / 1.06, True)])
 def test_small_differences_are_not_real_however_certain(tmp_path, factor, real):
-    """A certain difference of 4 % is not real under the default minimum effect, one of 6 % is; with 1 %, both are."""
+    """A certain difference of 4 % is not real under the minimum effect of 5 %, one of 6 % is."""
     base = lognormal(1, 6, 150)
     figure = versus(tmp_path / "run", {"none": base, "hedge": times(base, factor)})["hedge"].figures["p99"]
     assert figure.p_holm < 0.01
     assert figure.real is real
-    loose = versus(tmp_path / "b", {"none": base, "hedge": times(base, factor)}, minimum=MinimumEffect(0.01))
-    assert loose["hedge"].figures["p99"].real
 
 
 def test_several_schemes_are_corrected_together(tmp_path):
@@ -118,7 +116,7 @@ def test_a_large_difference_must_be_significant_to_be_real(tmp_path, wrong, p_ho
     writer.finish("done")
     writer.close()
     run = load(tmp_path / "run")
-    found = compare(run, {name: latency(run.of(name).requests) for name in run.variants}, "none", MinimumEffect())
+    found = compare(run, {name: latency(run.of(name).requests) for name in run.variants}, "none")
     figures = {name: versus.figures["accuracy"] for name, versus in found.items()}
     assert {name: figure.value for name, figure in figures.items()} == {
         name: -number / 100 for name, number in wrong.items()
