@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import PATH, may_download, table_or_json
+from collagebench.cli.options import PATH, data_directory, may_download, models_directory, table_or_json
 from collagebench.cli.sectioned import SectionedCommand
 from collagebench.cli.standard_streams import say
 from collagebench.config import option
@@ -31,11 +31,9 @@ class EvaluateCommand(SectionedCommand):
 @click.command("evaluate", cls=EvaluateCommand)
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(ROLES))
 @click.option("--dataset", default="shapes", show_default=True, help=f"{', '.join(NAMES)}.")
-@click.option(
-    "--data", type=PATH, help="Directory of the images; imagefolder: one folder per class. [~/.cache/collagebench]"
-)
+@data_directory
 @may_download
-@click.option("--models", type=PATH, help="Directory of exported models. [the bundled ones]")
+@models_directory
 @click.option("--grid", type=int, metavar="W", help="Only collages with W cells along one side. [all]")
 @click.option(
     "--images",

@@ -26,6 +26,10 @@ LOADS = ("rate", "utilisation")
 """Two ways to state the load; only one of them may be given."""
 
 
+data_directory = click.option(
+    "--data", type=PATH, help="Directory of the images; imagefolder: one folder per class. [~/.cache/collagebench]"
+)
+models_directory = click.option("--models", type=PATH, help="Directory of exported models. [the bundled ones]")
 may_download = click.option("--download", is_flag=True, help="Download cifar10, cifar100 or fashion-mnist if missing.")
 side_by_side = click.option(
     "--jobs",
@@ -167,15 +171,11 @@ SECTIONS = {
     ],
     "Images and models": [
         click.option("--dataset", type=TEXT, help=f"{', '.join(DATASETS)}. [shapes, generated]"),
-        click.option(
-            "--data",
-            type=PATH,
-            help="Directory of the images; imagefolder: one folder per class. [~/.cache/collagebench]",
-        ),
+        data_directory,
         click.option(
             "--download", is_flag=True, default=None, help="Download cifar10, cifar100 or fashion-mnist if missing."
         ),
-        click.option("--models", type=PATH, help="Directory of exported models. [the bundled ones]"),
+        models_directory,
         click.option(
             "--precision", type=TEXT, help="Precision of the models: float32 or int8. [float32 if there are both]"
         ),

@@ -15,8 +15,10 @@ from collagebench.cli.options import (
     NATURAL_OPTIONS,
     PATH,
     SECTIONS,
+    data_directory,
     fleet_options,
     may_download,
+    models_directory,
     parameter,
     section_options,
     table_or_json,
@@ -50,11 +52,9 @@ class RecordCommand(SectionedCommand):
 @click.option("--workers", type=int, help="Number of workers to watch. [10]")
 @fleet_options
 @click.option("--dataset", default="shapes", show_default=True, help=f"{', '.join(NAMES)}.")
-@click.option(
-    "--data", type=PATH, help="Directory of the images; imagefolder: one folder per class. [~/.cache/collagebench]"
-)
+@data_directory
 @may_download
-@click.option("--models", type=PATH, help="Directory of exported models. [the bundled ones]")
+@models_directory
 @click.option("--arrivals", default="poisson", show_default=True, help="Arrival process: poisson or constant.")
 @click.option(
     "--rate", type=float, help="Requests per second to each worker. [what keeps the machine at most 10 % busy]"
