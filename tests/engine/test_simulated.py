@@ -1,4 +1,4 @@
-"""The simulated engine: closed forms, known courses of events, and that every run ends."""
+"""The simulated engine: known courses of events, and that every run ends."""
 
 from __future__ import annotations
 
@@ -83,46 +83,6 @@ def test_a_task_past_its_deadline_fails_and_still_keeps_its_worker() -> None:
     ledger = simulate("none", {}, 1, [0.0, 2.0], draw, deadline=2.5)
     assert ledger.failures == {0: "deadline"}
     assert ledger.latency == pytest.approx({1: 1.5})
-
-
-def test_replication_with_one_replica_is_none_reply_for_reply() -> None:
-    """Replication with one replica gives every request exactly the latency that it has without redundancy."""
-    rng = np.random.default_rng(1)
-    arrivals = np.cumsum(rng.exponential(0.3, 500)).tolist()
-    service = rng.exponential(1.0, (4, 500))
-
-    def draw(worker: int, request: int, attempt: int, at: float) -> float:
-        return float(service[worker, request])
-
-    alone = simulate("replication", {"replicas": 1}, 4, arrivals, draw)
-    assert alone.latency == simulate("none", {}, 4, arrivals, draw).latency
-
-
-@pytest.mark.parametrize("load", [0.3, 0.7])
-def test_one_exponential_server_has_the_mean_and_the_tail_of_theory(load: float) -> None:
-    """M/M/1: the time in system is exponential with rate mu - lambda (Kleinrock, Queueing Systems I, 1975)."""
-    n = 60_000
-    rng = np.random.default_rng(7)
-    arrivals = np.cumsum(rng.exponential(1 / load, n)).tolist()
-    service = rng.exponential(1.0, n).tolist()
-    ledger = simulate("none", {}, 1, arrivals, lambda worker, request, attempt, at: service[request])
-    latency = np.array(list(ledger.latency.values()))[n // 20 :]
-    assert latency.mean() == pytest.approx(1 / (1 - load), rel=0.06)
-    assert np.quantile(latency, 0.99) == pytest.approx(math.log(100) / (1 - load), rel=0.12)
-
-
-def test_replication_of_exponential_service_without_queueing_halves_the_time() -> None:
-    """The lesser of two exponential times of mean 1 has mean 1/2 and p99 ln(100)/2."""
-    n = 20_000
-    rng = np.random.default_rng(3)
-    service = rng.exponential(1.0, (2, n))
-    arrivals = (np.arange(n) * 1000.0).tolist()
-    ledger = simulate(
-        "replication", {}, 2, arrivals, lambda worker, request, attempt, at: float(service[attempt, request])
-    )
-    latency = np.array(list(ledger.latency.values()))
-    assert latency.mean() == pytest.approx(0.5, rel=0.03)
-    assert np.quantile(latency, 0.99) == pytest.approx(math.log(100) / 2, rel=0.05)
 
 
 VARIANTS: list[tuple[str, dict[str, object]]] = [
