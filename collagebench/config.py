@@ -6,7 +6,8 @@ Options given on the command line override the profile's, and the profile's over
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -255,11 +256,18 @@ def _from_json(values: dict[str, Any]) -> dict[str, Any]:
 
 def as_json(config: Config) -> dict[str, Any]:
     """Return the config as plain JSON values, with paths as strings."""
-    values = asdict(config)
-    values["schemes"] = [{**asdict(scheme), "options": dict(scheme.options)} for scheme in config.schemes]
-    return {name: _plain(value) for name, value in values.items()}
+    values: dict[str, Any] = plain(config)
+    return values
 
 
-def _plain(value: Any) -> Any:
-    """Return a field's value as a JSON value."""
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+def plain(value: Any) -> Any:
+    """Return a value made of plain JSON types; whatever JSON does not have, such as a path, as a string."""
+    if isinstance(value, SchemeConfig):
+        return plain({"name": value.name, "variant": value.variant, "options": dict(value.options)})
+    if isinstance(value, (Config, Host)):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)

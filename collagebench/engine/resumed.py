@@ -126,12 +126,12 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
 
 def _check_same(directory: Path, header: Mapping[str, Any], config: Config) -> None:
     _same_files(directory, header, config)  # before the rate is compared, which may be that of the log
-    _same_config(directory, header, _plain(as_json(config)))
+    _same_config(directory, header, as_json(config))
 
 
 def _same_files(directory: Path, header: Mapping[str, Any], config: Config) -> None:
     """Check that the files that the experiment replays, if any, are still those with which it was begun."""
-    began, now = header.get("config", {}), _plain(as_json(config))
+    began, now = header.get("config", {}), as_json(config)
     replayed = (
         ("arrivals", config.arrivals, ("arrivals",), facts_of(config.arrivals)),
         ("stragglers", config.trace or config.stragglers, ("stragglers", "trace"), straggler_facts(config)),
@@ -152,7 +152,7 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
     Raises:
         UsageError: the new plan differs from the one with which the run was begun.
     """
-    old, new = earlier.header, _plain(new)
+    old, new = earlier.header, json.loads(json.dumps(new, default=str))  # as it would be written
     for before, now in zip(old.get("schemes", []), new["schemes"], strict=False):
         for key in ("variant", "scheme", "allotment", "options"):
             if before.get(key) != now[key]:
@@ -193,7 +193,7 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
 
 
 def _same_config(directory: Path, header: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    before, defaults = header.get("config", {}), _plain(as_json(Config()))
+    before, defaults = header.get("config", {}), as_json(Config())
     for key, value in now.items():
         began = before.get(key, defaults[key])
         if began == value:
@@ -260,8 +260,3 @@ def _environment(before: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]
     changes = [f"{name} was {old} and is now {value}" for name, old, value in pairs if old != value]
     more = len(changes) - SHOWN
     return [*changes[:SHOWN], f"{more} more"] if more > 0 else changes
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as it would be after a round trip through JSON."""
-    return json.loads(json.dumps(value, default=str))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import Config
+from collagebench.config import Config, plain
 from collagebench.number_files import reading
 from collagebench.stragglers.model import NAMES, Stragglers, open_stragglers, parameters_of
 
@@ -42,13 +41,8 @@ def straggler_facts(config: Config) -> dict[str, Any]:
     return {
         "time_scale": time_scale(config),
         "sha256": _digest(config),
-        "parameters": _plain({**parameters_of(config.stragglers), **_parameters(config)}),
+        "parameters": plain({**parameters_of(config.stragglers), **_parameters(config)}),
     }
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON values."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _digest(config: Config) -> str | None:

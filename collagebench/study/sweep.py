@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, is_dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from collagebench.claims import held, let_go
-from collagebench.config import from_json, option
+from collagebench.config import from_json, option, plain
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.resumed import VERBS, check_asked
@@ -132,7 +132,7 @@ def _kept(grid: Grid, directory: Path, engine: str, resume: bool, compute: Compu
         engine=engine,
         status="running",
         created_utc=read_sweep(directory).created_utc if resume else now(),
-        values=_plain(grid.values),
+        values=plain(grid.values),
         axes={axis.name: axis.values for axis in grid.axes},
         cells={cell.name: cell.values for cell in grid.cells},
         compute_s=compute,
@@ -158,15 +158,3 @@ def _kept(grid: Grid, directory: Path, engine: str, resume: bool, compute: Compu
         with contextlib.suppress(CollagebenchError):
             end("failed", str(error) or repr(error))
         raise
-
-
-def _plain(value: Any) -> Any:
-    """Return a value made of plain JSON types."""
-    if is_dataclass(value) and not isinstance(value, type):
-        facts = asdict(value)
-        return _plain({**facts, "options": dict(facts["options"])} if "options" in facts else facts)
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
