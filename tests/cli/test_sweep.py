@@ -35,17 +35,6 @@ def test_every_combination_is_an_ordinary_run_directory(sweep: Path, capsys: pyt
     assert (code, json.loads(out)["schemes"][1]["variant"]) == (0, "hedge")
 
 
-def test_a_cell_is_the_experiment_that_its_values_alone_would_make(
-    sweep: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """A cell's records are byte for byte those of `simulate` with its values alone."""
-    alone = ("--utilisation", 0.2, "--persistence", 1)
-    said_by(capsys, "simulate", *SMALL, *alone, "--out", tmp_path / "r")
-    cell = sweep / "utilisation=0.2,persistence=1"
-    for name in ("requests.csv", "tasks.csv"):
-        assert (cell / name).read_bytes() == (tmp_path / "r" / name).read_bytes()
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
