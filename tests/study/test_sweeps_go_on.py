@@ -215,10 +215,10 @@ def test_a_sweep_whose_experiments_refused_a_value_is_not_called_damaged(tmp_pat
     """A sweep that was begun with a share above 1 is reported, and goes on with another share."""
     asked = {**ASKED, "stragglers": "bimodal", "slow_share": share}
     with pytest.raises(UsageError, match="--slow-share must be a share"):
-        simulate_sweep(resolve_grid(asked), tmp_path)
+        simulate_sweep(resolve_grid(asked), tmp_path, pool=ThreadPoolExecutor)
     assert read_sweep(tmp_path).values["slow_share"] == share
     assert not summarise_sweep(tmp_path)["valid"]
-    simulate_sweep(resolve_grid({**asked, "slow_share": 0.5}), tmp_path, resume=True)
+    simulate_sweep(resolve_grid({**asked, "slow_share": 0.5}), tmp_path, resume=True, pool=ThreadPoolExecutor)
     assert summarise_sweep(tmp_path)["valid"]
 
 
