@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,11 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as directory:
         monkeypatch.setenv("TMPDIR", directory)
         yield Path(directory)
+
+
+@pytest.fixture
+def in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let studies simulate their points in threads, which start much sooner than processes."""
+    from collagebench.study import points, pool
+
+    monkeypatch.setattr(points, "open_pool", lambda jobs, make, _: pool.open_pool(jobs, make or ThreadPoolExecutor))

@@ -19,6 +19,7 @@ from collagebench.statistics.crossing import Look, look
 from collagebench.study.crossover_found import Found, said
 from collagebench.study.crossover_question import Question
 
+pytestmark = pytest.mark.usefixtures("in_threads")
 SMALL = ("--runs", 6, "--requests", 200, "--compute-time", 0.001, "--stragglers", "shifted-exponential")
 
 

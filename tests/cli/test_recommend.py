@@ -11,6 +11,7 @@ import pytest
 from command_line import exit_code, said_by
 from synthetic_run import lognormal, make_run
 
+pytestmark = pytest.mark.usefixtures("in_threads")
 SMALL = ("--runs", 3, "--requests", 60, "--compute-time", 0.001, "--jobs", 1)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import exit_code, said_by
 
+pytestmark = pytest.mark.usefixtures("in_threads")
 SMALL = ("--runs", 2, "--requests", 60, "--compute-time", 0.001, "--scheme", "none,hedge")
 
 
