@@ -46,7 +46,7 @@ from collagebench.engine.variants import Variant
 from collagebench.results.reader import Run
 from collagebench.results.table import Table
 from collagebench.statistics.comparison import Difference, compare
-from collagebench.statistics.intervals import Interval, slower_share
+from collagebench.statistics.intervals import Interval, lower_quantile, slower_share
 from collagebench.statistics.latency import latency
 from collagebench.statistics.paired import LEVEL
 from collagebench.statistics.quantiles import lower_bound, quantile, upper_bound
@@ -116,8 +116,8 @@ def print_coverage(experiments: int) -> None:
 def over_runs(latencies: Seconds) -> Interval:
     """Return the 95 % interval of p99 as reports have it, from [runs, requests], all of them answered."""
     pooled = np.sort(latencies.ravel())
-    above = (latencies > quantile(pooled, 0.99)).mean(axis=1)
-    shares = slower_share(0.99, above.tolist(), [latencies.shape[1]] * len(latencies))
+    above, lower = ((latencies > quantile(pooled, q)).mean(axis=1).tolist() for q in (0.99, lower_quantile(0.99)))
+    shares = slower_share(0.99, above, lower, [latencies.shape[1]] * len(latencies))
     assert shares is not None
     return quantile(pooled, 1 - shares[1]), quantile(pooled, 1 - shares[0])
 

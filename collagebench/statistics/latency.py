@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.results.table import Table
-from collagebench.statistics.intervals import Interval, slower_share
+from collagebench.statistics.intervals import Interval, lower_quantile, slower_share
 from collagebench.statistics.quantiles import QUANTILES, lower_bound, quantile, upper_bound
 
 
@@ -80,8 +80,9 @@ def latency(requests: Table) -> Latency:
         for name, q in QUANTILES.items():
             observed = quantile(ordered, q)
             by_run = {run: quantile(values, q) for run, values in runs.items()}
-            above = _above(ordered, q, observed, runs)
-            shares = slower_share(q, list(above.values()), [len(values) for values in runs.values()])
+            above, lower = _above(ordered, q, runs), _above(ordered, lower_quantile(q), runs)
+            sizes = [len(values) for values in runs.values()]
+            shares = slower_share(q, list(above.values()), list(lower.values()), sizes)
             low, high = lower_bound(ordered, q), upper_bound(ordered, q)
             quantiles[name] = Quantile(
                 observed=observed,
@@ -105,10 +106,9 @@ def latency(requests: Table) -> Latency:
     )
 
 
-def _above(
-    ordered: NDArray[np.float64], q: float, observed: float, runs: dict[int, NDArray[np.float64]]
-) -> dict[int, float]:
+def _above(ordered: NDArray[np.float64], q: float, runs: dict[int, NDArray[np.float64]]) -> dict[int, float]:
     """Return the share of each run's values above the pooled q-quantile, as in `Quantile.above`."""
+    observed = quantile(ordered, q)
     above, equal = np.sum(ordered > observed), np.sum(ordered == observed)
     part = ((1 - q) * len(ordered) - above) / equal
     return {run: float(np.mean(values > observed) + part * np.mean(values == observed)) for run, values in runs.items()}

@@ -13,6 +13,7 @@ from collagebench.statistics.intervals import (
     Z95,
     around_ratio,
     half_width,
+    lower_quantile,
     of_ratio,
     of_share,
     slower_share,
@@ -89,26 +90,44 @@ def test_share_that_may_be_slower_by_how_unlike_runs_are():
     apart = np.array([-3.0, -1.0, 1.0, 3.0])
     error = Z95 * math.sqrt(0.1 * 0.9 / 50) / 3.182446305284263  # of the mean of four runs
     above = 0.1 + apart * error * 2 / np.std(apart, ddof=1)
-    least, most = slower_share(0.9, above.tolist(), [1000] * 4)
+    least, most = slower_share(0.9, above.tolist(), [0.5] * 4, [1000] * 4)
     assert at_least(5, 50, least) == pytest.approx(0.025, rel=1e-6)
     assert 1 - at_least(6, 50, most) == pytest.approx(0.025, rel=1e-6)
-    assert slower_share(0.9, [0.1], [1000]) is None
+    assert slower_share(0.9, [0.1], [0.5], [1000]) is None
+
+
+def test_a_lower_quantile_that_varies_more_widens_the_interval():
+    """With p90 worth 80 independent requests and the median worth 20, the limits of p90 are those of 40."""
+    apart = np.array([-3.0, -1.0, 1.0, 3.0])
+    shares = [
+        (share + apart * Z95 * math.sqrt(share * (1 - share) / worth) / 3.182446305284263 * 2 / np.std(apart, ddof=1))
+        for share, worth in ((0.1, 80), (0.5, 20))
+    ]
+    least, most = slower_share(0.9, shares[0].tolist(), shares[1].tolist(), [1000] * 4)
+    assert at_least(4, 40, least) == pytest.approx(0.025, rel=1e-6)
+    assert 1 - at_least(5, 40, most) == pytest.approx(0.025, rel=1e-6)
+
+
+def test_the_lower_quantile_has_five_times_as_many_requests_above_it():
+    """It is p95 for p99, p99.5 for p99.9 and the median for p90; from the median on, it is the quantile itself."""
+    given = (0.999, 0.99, 0.95, 0.9, 0.5, 0.25)
+    assert [lower_quantile(q) for q in given] == pytest.approx([0.995, 0.95, 0.75, 0.5, 0.5, 0.25])
 
 
 def test_longer_runs_weigh_more():
     """A run of 2,000 requests weighs as much as two of 1,000, and cutting it into two makes the interval narrower."""
     above = [0.4, 0.5, 0.6]
-    least, most = slower_share(0.5, above, [2000, 1000, 1000])
+    least, most = slower_share(0.5, above, above, [2000, 1000, 1000])
     parts = [weight * (share - 0.475) for weight, share in zip((0.5, 0.25, 0.25), above, strict=True)]
     half = 4.302652729749462 * math.sqrt(1.5 * sum(part**2 for part in parts))
     assert (most - least) / 2 == pytest.approx(half, rel=0.2)
-    cut = slower_share(0.5, [0.4, *above], [1000] * 4)
+    cut = slower_share(0.5, [0.4, *above], [0.4, *above], [1000] * 4)
     assert cut[1] - cut[0] < most - least
 
 
 def test_runs_that_are_alike_are_worth_no_more_than_their_requests():
     """Runs with equal shares give the limits of order statistics for as many independent requests."""
-    least, most = slower_share(0.5, [0.5] * 10, [10] * 10)
+    least, most = slower_share(0.5, [0.5] * 10, [0.5] * 10, [10] * 10)
     assert at_least(50, 100, least) == pytest.approx(0.025, rel=1e-6)
     assert most == pytest.approx(1 - least)
 
@@ -116,7 +135,7 @@ def test_runs_that_are_alike_are_worth_no_more_than_their_requests():
 def test_a_share_never_reaches_none_or_all():
     """However different two runs are, both limits of the share stay strictly between 0 and 1."""
     for q in (0.01, 0.5, 0.99):
-        least, most = slower_share(q, [1.0, 0.0], [100, 100])
+        least, most = slower_share(q, [1.0, 0.0], [1.0, 0.0], [100, 100])
         assert 0 < least < 1 - q < most < 1
 
 
