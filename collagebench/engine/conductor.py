@@ -110,6 +110,8 @@ class Conductor:
         """Jobs by task id, from their sending until they have ended."""
         self._kept: dict[int, list[Job]] = {}
         """Served jobs whose replies an open request may still need (held, or needed to decode), by the request's id."""
+        self._failed_at: dict[int, dict[int, int]] = {}
+        """The workers of the failed tasks of each open request, by its id and the task's."""
         self.dropped_jobs = 0
         """Number of jobs whose reply was lost and whose deadline has not passed."""
         self._begun: deque[Job] = deque()
@@ -190,6 +192,9 @@ class Conductor:
                 self._transport.take_back(job)
         if reason == "refused":
             self._rules.turned_down(job.task)
+        for request in job.task.requests:
+            if request.id in self.open:
+                self._failed_at.setdefault(request.id, {})[job.task.id] = job.worker
         self._perform(self._rules.told(self.scheme.failed, job.task, reason, now), now)
         if not runs_on:
             self._end(job, reason, now)
@@ -310,7 +315,7 @@ class Conductor:
         """Put a task on a worker; return False if there is no worker for it."""
         task, avoid = send
         carried = self._rules.enter(send)
-        shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs} if avoid else ()
+        shunned = {worker for other in avoid for worker in self._workers_of(other)} if avoid else ()
         # The draws and ties of a group are keyed by its first request; those of shares and of attempts are kept apart.
         key, attempt = task.requests[0].id, task.attempt + SHARES * task.share
         try:
@@ -335,6 +340,12 @@ class Conductor:
         if first:
             self._begin(job, now)
         return True
+
+    def _workers_of(self, task: Task) -> Collection[int]:
+        """Return the worker that has a task, or that failed it while one of its requests is open, if there is one."""
+        if task.id in self._jobs:
+            return (self._jobs[task.id].worker,)
+        return {at[task.id] for request in task.requests if task.id in (at := self._failed_at.get(request.id, {}))}
 
     def _answer(self, answer: Answer, now: float) -> None:
         request, source, tasks = answer
@@ -411,6 +422,7 @@ class Conductor:
             self._end_if_settled(job, now)
 
     def _unkeep(self, request: Request, now: float) -> None:
+        self._failed_at.pop(request.id, None)
         for job in self._kept.pop(request.id, ()):
             job.kept -= 1
             self._end_if_settled(job, now)

@@ -93,6 +93,8 @@ class BackedUp(Scheme):
         """The served tasks that can answer an open request but are held, by the request's id."""
         self._singles: dict[int, int] = {}
         """How many single tasks each open request has had, by id."""
+        self._failed: dict[int, list[Task]] = {}
+        """The singles of each open request that have failed, by its id: further ones avoid their workers."""
         self._unreplied: set[int] = set()
         """Ids of open requests that no reply can answer yet."""
         self._rejected: set[int] = set()
@@ -148,7 +150,14 @@ class BackedUp(Scheme):
             self._groups.returned(task.requests)
             return self._group_failed(task, reason)
         (request,) = task.requests
-        return self._single_failed(request, reason) if self._open(request) else []
+        if not self._open(request):
+            return []
+        if reason != "refused":
+            self._failed.setdefault(request.id, []).append(task)
+        elif self._failed.pop(request.id, None):
+            # No other worker is up, and one that failed a task is better than none.
+            return [self._send_single(request, task.attempt)]
+        return self._single_failed(request, reason)
 
     def begun(self, task: Task, now: float) -> list[Action]:
         """Note that a request's single is in service."""
@@ -255,14 +264,19 @@ class BackedUp(Scheme):
     def _send_again(self, request: Request) -> list[Action]:
         attempt = self._singles[request.id]
         self._singles[request.id] += 1
-        singles = [task for task in self._live[request.id] if task.role == "single"]
-        return [self._send("single", (request,), attempt, singles)]
+        return [self._send_single(request, attempt)]
+
+    def _send_single(self, request: Request, attempt: int) -> Action:
+        """Send a single where no other of the request is, and none has failed."""
+        underway = [task for task in self._live[request.id] if task.role == "single"]
+        return self._send("single", (request,), attempt, [*underway, *self._failed.get(request.id, ())])
 
     def _has_single(self, request: Request) -> bool:
         return any(task.role == "single" for task in self._live[request.id])
 
     def _settle(self, request: Request, used: Sequence[Task] = ()) -> list[Action]:
         del self._singles[request.id]
+        self._failed.pop(request.id, None)
         self._rejected.discard(request.id)
         self._groups.settled(request)
         self._held.pop(request.id, None)

@@ -97,6 +97,8 @@ class ByHand:
         """Let a task fail; `reason` is one of those in `protocol`."""
         self.now = self.now if now is None else now
         self._take(task)
+        if reason == "refused":
+            self.numbers.discard(_numbers(task))
         self._do(self.scheme.failed(task, reason, self.now))
 
     def begin(self, task: Task, now: float | None = None) -> None:
@@ -141,7 +143,7 @@ class ByHand:
                 assert len(task.requests) <= most, f"a task has at most as many requests as its batch() says, {most}"
                 self._sent_before.add(task.id)
                 assert any(self.open(request) for request in action.task.requests), "no task without an open request"
-                numbers = (action.task.requests[0].id, action.task.role, action.task.attempt, action.task.share)
+                numbers = _numbers(task)
                 assert numbers not in self.numbers, "each further task of a request has a number of its own"
                 self.numbers.add(numbers)
                 self.sent[action.task.id] = action.task
@@ -207,6 +209,10 @@ class ByHand:
         if role is not None and self.idle(role):
             todo.extend(self.scheme.idle(role, self.now))
         return bool(todo)
+
+
+def _numbers(task: Task) -> tuple[int, str, int, int]:
+    return task.requests[0].id, task.role, task.attempt, task.share
 
 
 def _roles_of(scheme: Scheme) -> set[str]:

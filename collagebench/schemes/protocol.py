@@ -15,7 +15,8 @@ on real workers and in simulation. An engine calls one method for each event:
 
 Each method returns a list of actions, which the engine carries out in order:
 
-    Send(task, avoid)                put a task on the least loaded worker of its role that holds none of `avoid`
+    Send(task, avoid)                put a task on the least loaded worker of its role that holds none of `avoid`, and
+                                     has failed none of them
     Cancel(task)                     take a task back if it is still queued; a service is never interrupted
     Answer(request, source, tasks)   answer a request from the replies to these tasks, as `decode` computes it
     Keep(task, requests)             keep the reply to a task just served: it may help to decode these open requests, or
@@ -86,7 +87,7 @@ class Send(NamedTuple):
 
     task: Task
     avoid: tuple[Task, ...] = ()
-    """Tasks whose workers must not get this task."""
+    """Tasks whose workers must not get this task; that of a failed task is known until its requests are settled."""
 
 
 class Cancel(NamedTuple):

@@ -269,6 +269,22 @@ def test_what_waits_for_workers_that_never_come_back_is_refused_and_served_by_th
     assert back.latency == {0: 1.0, 1: pytest.approx(4.0), 2: pytest.approx(4.0)}
 
 
+def test_a_request_is_not_sent_again_to_the_worker_that_lost_it() -> None:
+    """If a worker and the backup lose every reply, each request of theirs is answered by another worker in time."""
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        return math.inf if worker in (0, 3) else 0.5
+
+    options: dict[str, object] = {"backup_batch": 2, "flush": "wait"}
+    ledger = simulate("backup", options, 4, [0.22 * request for request in range(40)], draw, deadline=2.0)
+    assert not ledger.failures
+    singles = [job for job in ledger.jobs.values() if job.task.role == "single"]
+    assert any(job.task.attempt for job in singles)
+    for request in range(40):
+        workers = [job.worker for job in singles if job.task.requests[0].id == request]
+        assert len(workers) == len(set(workers)) <= 2
+
+
 def test_a_default_answer_comes_on_time_and_a_late_reply_is_wasted() -> None:
     """A late request gets its default answer after the delay, while its task keeps its worker until it is done."""
 

@@ -71,6 +71,25 @@ def test_backup_batches_are_stacked_and_each_request_has_its_row() -> None:
     assert (scheme.batch("backup"), scheme.batch("single")) == (9, 1)
 
 
+def test_a_failed_single_is_sent_to_another_worker() -> None:
+    """A further single avoids the workers of those that failed, also long after, unless no other worker is up."""
+    driver = ByHand(make("backup", {"backup_batch": 2, "flush": "wait"}))
+    driver.arrive(now=0.0)
+    driver.arrive(now=0.0)
+    first, other = driver.tasks()
+    driver.fail(first, "deadline", now=1.0)
+    assert driver.tasks() == [other], "the backup may still answer"
+    driver.fail(driver.tasks("backup")[0], now=2.0)
+    again = next(task for task in driver.tasks() if task.requests == first.requests)
+    assert (again.attempt, driver.avoided[again.id]) == (1, (first,))
+    driver.fail(again, "refused")
+    anywhere = next(task for task in driver.tasks() if task.requests == first.requests)
+    assert (anywhere.attempt, driver.avoided[anywhere.id]) == (1, ())
+    driver.fail(anywhere, "lost")
+    last = next(task for task in driver.tasks() if task.requests == first.requests)
+    assert (last.attempt, driver.avoided[last.id]) == (2, (anywhere,))
+
+
 def test_parity_answers_the_one_that_is_missing() -> None:
     """Once the parity and all singles but one have replied, the missing answer is decoded from them."""
     driver, (first, second, third), group = parity(parity_k=3)
