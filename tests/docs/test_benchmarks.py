@@ -37,7 +37,7 @@ def test_a_program_prints_its_figures(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, BENCHMARKS / name, *SMALL[name].split()],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": ROOT},
+        env={**os.environ, "PYTHONPATH": ROOT, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=120,
