@@ -98,10 +98,9 @@ def _rate(config: Config) -> float | None:
     if config.rate is not None:
         return config.rate
     stragglers = stragglers_of(config)
-    if config.compute_time is None and stragglers.mode != "floor":
-        return None
-    mean, _ = service(stragglers, config.compute_time or 0.0, config.workers)
-    return rate_of(config, mean)
+    if config.compute_time is None:  # then an inference is taken to be shorter than any delay, which includes it
+        return rate_of(config, stragglers.mean) if stragglers.mode == "floor" else None
+    return rate_of(config, service(stragglers, config.compute_time, config.workers)[0])
 
 
 def _print(facts: dict[str, Any], console: Console) -> None:
