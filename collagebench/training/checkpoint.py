@@ -121,19 +121,24 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint; raises the errors of `open_checkpoint`."""
+    return open_checkpoint(path)[0]
+
+
+def open_checkpoint(path: Path) -> tuple[Checkpoint, str]:
+    """Read a checkpoint and return it with the sha256 of its file, which is read only once: a training may replace it.
 
     Raises:
         ModelError: it is missing, damaged, of a newer version, or not made by `collagebench train`.
     """
     try:
-        stored = io.BytesIO(ordinary(path).read_bytes())
+        stored = ordinary(path).read_bytes()
     except FileNotFoundError:
         raise ModelError(f"there is no checkpoint {path}; `collagebench train` makes one") from None
     except OSError as error:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
     try:
-        content = quietly_loaded(stored)
+        content = quietly_loaded(io.BytesIO(stored))
     except Exception:  # torch's unpickler raises various exceptions
         raise ModelError(f"checkpoint {path} is damaged or not a checkpoint; train it again") from None
     if not (isinstance(content, dict) and isinstance(content.get("schema"), int)):
@@ -164,16 +169,10 @@ def load(path: Path) -> Checkpoint:
                 f"checkpoint {path} is of {architecture.source}, which cannot be made here ({first_line(error)})"
             ) from None
         raise _unfit(path, error) from None
-    return checkpoint
+    return checkpoint, hashlib.sha256(stored).hexdigest()
 
 
 def _unfit(path: Path, error: Exception) -> ModelError:
     ours = isinstance(error, CollagebenchError)
     reason = first_line(error) if ours else "a value or a weight is missing or of another kind"
     return ModelError(f"checkpoint {path} does not fit this version's networks ({reason}); train it again")
-
-
-def open_checkpoint(path: Path) -> tuple[Checkpoint, str]:
-    """Read a checkpoint and return it with its sha256; raises the errors of `load`."""
-    checkpoint = load(path)
-    return checkpoint, hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +102,24 @@ def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
         train(ARCHITECTURE, Recipe("tones", epochs=2, batch=8), Tones(), path, checkpoints.load(path))
     path.unlink()
     refused("there is no checkpoint")
+
+
+def test_a_checkpoint_that_is_replaced_meanwhile_has_its_own_sha256(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sha256 beside a checkpoint is that of the bytes that it was read from, although a training goes on."""
+    path = tmp_path / "m.pt"
+    train(ARCHITECTURE, Recipe("tones", epochs=1, batch=8), Tones(), path)
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    loaded = checkpoints.quietly_loaded
+
+    def replaced(stored: io.BytesIO) -> object:
+        path.write_bytes(b"the next epoch")
+        return loaded(stored)
+
+    monkeypatch.setattr(checkpoints, "quietly_loaded", replaced)
+    found, digest = checkpoints.open_checkpoint(path)
+    assert (found.epoch, digest) == (1, before)
 
 
 def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
