@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 
@@ -20,24 +21,48 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written, or is write-protected; an existing file is unchanged.
     """
+    with _ready(path, content) as rename:
+        rename()
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files that belong together like `write_whole`: no file is replaced before all of them are on the disk.
+
+    Raises:
+        OSError: one cannot be written, whose path is its `filename`; existing files are unchanged.
+    """
+    with contextlib.ExitStack() as stack:
+        renames = []
+        for path, content in files.items():
+            try:
+                renames.append(stack.enter_context(_ready(path, content)))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+        for rename in renames:
+            rename()
+
+
+@contextlib.contextmanager
+def _ready(path: Path, content: bytes) -> Iterator[Callable[[], object]]:
+    """Write a temporary file; yield a function that gives it the name of `path`."""
     if path.exists() and not path.is_file():  # for example /dev/stdout, which may lead to a nameless pipe
-        path.write_bytes(content)
+        yield partial(path.write_bytes, content)
         return
     target = Path(os.path.realpath(path))
     if target.exists() and not os.access(target, os.W_OK):
         raise OSError(errno.EACCES, "Permission denied", str(path))
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with temporary.open("wb") as file:
             with contextlib.suppress(OSError):  # no such file yet, or a file system without permissions
                 os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(target)
+        yield partial(temporary.replace, target)
     finally:
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def leftovers(path: Path) -> Iterator[Path]:

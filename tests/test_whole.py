@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from full_disk import files_limited_to
 
-from collagebench.whole import leftovers, write_whole
+from collagebench.whole import leftovers, write_together, write_whole
 
 
 def test_a_file_is_made_or_replaced(tmp_path: Path) -> None:
@@ -44,6 +44,19 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
             write_whole(each, bytes(1000))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_files_that_belong_together_none_is_replaced_alone(tmp_path: Path) -> None:
+    """If one of two files does not fit on the disk, the error names it, and the other keeps its old content, too."""
+    small, large = tmp_path / "small", tmp_path / "large"
+    write_together({small: b"old", large: b"old"})
+    with files_limited_to(100), pytest.raises(OSError, match="File too large") as error:
+        write_together({small: b"new", large: bytes(1000)})
+    assert error.value.filename == str(large)
+    assert [path.read_bytes() for path in (small, large)] == [b"old", b"old"]
+    write_together({small: b"new", large: b"too"})
+    assert [path.read_bytes() for path in (small, large)] == [b"new", b"too"]
+    assert sorted(tmp_path.iterdir()) == [large, small]
 
 
 def test_content_is_on_the_disk_before_it_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

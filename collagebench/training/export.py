@@ -25,7 +25,7 @@ from collagebench.models.int8 import to_int8
 from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
 from collagebench.statistics.accuracy import Share
-from collagebench.training.checkpoint import Checkpoint, put
+from collagebench.training.checkpoint import Checkpoint
 from collagebench.training.teacher import open_teacher, single_in
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
@@ -281,11 +281,9 @@ def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
     model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), macs=max(model.macs, 1))
     out = model.directory
     with _only_writer(out):
-        put(model.path, content)
         others = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
-        zoo.save(
-            sorted([m for m in others if m.name != model.name and m.is_there] + [model], key=lambda m: m.name), out
-        )
+        models = [other for other in others if other.name != model.name and other.is_there] + [model]
+        zoo.save(sorted(models, key=lambda one: one.name), out, {model.path: content})
     return model
 
 

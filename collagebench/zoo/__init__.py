@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 from collagebench.errors import ModelError, OutputError
 from collagebench.kinds import read_json
 from collagebench.ordinary import ordinary
-from collagebench.whole import write_whole
+from collagebench.whole import write_together
 from collagebench.zoo.advice import how_to_make, other_grids, unknown_classes
 from collagebench.zoo.checks import REMEDY, SCHEMA, check_manifest
 
@@ -144,11 +144,11 @@ def _part(model: Model) -> tuple[Any, ...]:
     return model.role, model.grid, model.head, model.k, model.code, model.precision, model.classes
 
 
-def save(models: Iterable[Model], directory: Path) -> None:
-    """Write the manifest of `directory` atomically.
+def save(models: Iterable[Model], directory: Path, files: Mapping[Path, bytes] | None = None) -> None:
+    """Write the manifest of `directory` atomically, and the model `files` that it describes.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: one of them cannot be written; all are as before.
     """
     entries = []
     for model in models:
@@ -157,9 +157,12 @@ def save(models: Iterable[Model], directory: Path) -> None:
         entries.append(entry)
     path = directory / MANIFEST
     try:
-        write_whole(path, f"{json.dumps({'schema': SCHEMA, 'models': entries}, indent=1)}\n".encode())
+        manifest = f"{json.dumps({'schema': SCHEMA, 'models': entries}, indent=1)}\n".encode()
+        write_together({**(files or {}), path: manifest})
     except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); make room there") from None
+        raise OutputError(
+            f"{error.filename} cannot be written ({error.strerror}); free some space or choose another --out"
+        ) from None
 
 
 def find(models: Iterable[Model], role: str, *, grid_option: bool = True, **traits: Any) -> Model:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from colours import MODELS, colour_models
+from full_disk import files_limited_to
 
 from collagebench import zoo
 from collagebench.claims import let_go, locked
+from collagebench.errors import OutputError
 from collagebench.statistics.accuracy import Share
 
 onnx = pytest.importorskip("onnx", reason="needs the train extra")
@@ -64,6 +66,18 @@ def test_an_export_waits_for_another_that_changes_the_manifest(tmp_path: Path) -
     names = [model.name for model in zoo.load(directory)]
     assert {"other-single", "third-single"} < {*names}
     assert {path.suffix for path in directory.iterdir()} == {".json", ".onnx"}
+
+
+def test_an_export_that_does_not_fit_on_the_disk_changes_nothing(tmp_path: Path) -> None:
+    """If a model's file fits on the disk, but not the manifest, the model exported before is still whole and listed."""
+    directory = colour_models(tmp_path)
+    single, *others = zoo.load(directory)
+    zoo.save([single, *(replace(one, recipe={"note": "x" * 100_000}) for one in others)], directory)
+    before = {path: path.read_bytes() for path in directory.iterdir()}
+    assert len(before[single.path]) < 50_000
+    with files_limited_to(50_000), pytest.raises(OutputError, match=r"manifest\.json cannot be written"):
+        export_again(replace(single, recipe={"epoch": 2}))
+    assert {path: path.read_bytes() for path in directory.iterdir()} == before
 
 
 def test_a_network_that_multiplies_nothing_is_listed_so_that_it_can_be_read(tmp_path: Path) -> None:
