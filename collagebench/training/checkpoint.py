@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,8 @@ def open_checkpoint(path: Path) -> tuple[Checkpoint, str]:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
     try:
         content = quietly_loaded(io.BytesIO(stored))
+        if zipfile.is_zipfile(io.BytesIO(stored)) and zipfile.ZipFile(io.BytesIO(stored)).testzip():
+            raise zipfile.BadZipFile  # torch itself does not look at the checksums
     except Exception:  # torch's unpickler raises various exceptions
         raise ModelError(f"checkpoint {path} is damaged or not a checkpoint; train it again") from None
     if not (isinstance(content, dict) and isinstance(content.get("schema"), int)):

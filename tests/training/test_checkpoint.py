@@ -104,6 +104,17 @@ def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
     refused("there is no checkpoint")
 
 
+def test_a_checkpoint_with_one_bit_flipped_is_damaged(tmp_path: Path) -> None:
+    """A checkpoint of which one bit of a weight differs, as after a fault of the disk, is refused."""
+    path = tmp_path / "m.pt"
+    weights = train(ARCHITECTURE, Recipe("tones", epochs=1, batch=8), Tones(), path).network
+    content = bytearray(path.read_bytes())
+    content[content.index(weights["classify.weight"].numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"m\.pt is damaged"):
+        checkpoints.load(path)
+
+
 def test_a_checkpoint_that_is_replaced_meanwhile_has_its_own_sha256(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
