@@ -30,6 +30,7 @@ from collagebench.training.teacher import open_teacher, single_in
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 from collagebench.workload.public import TORCHVISION
+from collagebench.zoo.advice import some_of
 from collagebench.zoo.seen import decodes, network_of
 
 CHECKED = 1000
@@ -70,7 +71,8 @@ def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str,
 
 def other_classes(path: Path, classes: tuple[str, ...], images: Dataset, data: Path | None) -> UsageError:
     """Return the error about a checkpoint at `path` that was trained on other classes than those of the images."""
-    return UsageError(f"{path} knows {', '.join(classes)}, but {data or images.name} holds {', '.join(images.classes)}")
+    known, held = some_of(classes, images.classes), some_of(images.classes, classes)
+    return UsageError(f"{path} knows {known}, but {data or images.name} holds {held}; use images of its own classes")
 
 
 def divided(images: Dataset, data: Path | None) -> Dataset:

@@ -31,6 +31,7 @@ from collagebench.training.export import (
     other_classes,
 )
 from collagebench.workload.dataset import Dataset, open_dataset
+from collagebench.zoo.advice import some_of
 
 MEASURED = 5000
 """The most test images that a foreign model is measured on."""
@@ -238,10 +239,10 @@ def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[s
         return None
     if set(images.classes) <= set(categories):
         return [categories.index(name) for name in images.classes]
-    known = ", ".join(images.classes[:4]) + ("" if len(images.classes) <= 4 else ", …")
     raise UsageError(
         f"{asked.torchvision or asked.network} has {logits} classes, but {asked.data or asked.dataset} has "
-        f"{len(images.classes)} ({known}); use images of its own classes, or train its last layer for these"
+        f"{len(images.classes)} ({some_of(images.classes)}); use images of its own classes, or train its last layer "
+        "for these"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from collagebench.errors import ModelError, UsageError
 from collagebench.training.checkpoint import Checkpoint, load
+from collagebench.zoo.advice import some_of
 
 DIGESTS = ("teacher", "start", "images")
 """Fields that mostly hold a sha256, of which messages show the beginning."""
@@ -33,7 +34,8 @@ def begun_at(path: Path, resume: bool, asked: dict[str, Any], classes: tuple[str
     checkpoint = load(path)
     _see_that_it_is_the_same(checkpoint, asked, path)
     if checkpoint.classes != classes:
-        raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
+        own = some_of(checkpoint.classes, classes)
+        raise UsageError(f"{path} was trained on other classes ({own}); use its own data")
     return checkpoint
 
 

@@ -83,7 +83,7 @@ def other_grids(models: Sequence[Model], traits: Mapping[str, Any]) -> str:
 
 def unknown_classes(models: Sequence[Model], classes: Sequence[str], where: str) -> str:
     """Return a message that no model has these classes, with how the classes of the nearest models differ."""
-    named = ", ".join(classes[:SHOWN]) + (", …" if len(classes) > SHOWN else "")
+    named = some_of(classes)
     known = "; ".join(sorted({f"{model.dataset} ({_classes(model.classes)})" for model in models}))
     said = f"no model in {where} knows the {_classes(classes)} of this dataset ({named})"
     if models:
@@ -93,6 +93,13 @@ def unknown_classes(models: Sequence[Model], classes: Sequence[str], where: str)
         f"{said}; it has models for: {known or 'nothing'}; train and export some, and name their directory with "
         "--models"
     )
+
+
+def some_of(classes: Sequence[str], others: Sequence[str] = ()) -> str:
+    """Name the first SHOWN classes: of those that are not among the `others`, if there are any."""
+    known = frozenset(others)
+    named = [name for name in classes if name not in known] or classes
+    return ", ".join(named[:SHOWN]) + (", …" if len(named) > SHOWN else "")
 
 
 def _classes(names: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from full_disk import files_limited_to
 
 from collagebench import zoo
 from collagebench.errors import ModelError, OutputError
+from collagebench.zoo.advice import some_of
 
 CONTENT = b"not really a network"
 
@@ -259,6 +260,13 @@ def test_classes_that_no_model_knows_are_named(tmp_path: Path, classes: tuple[st
 
 PARITY = {"role": "parity", "k": 2, "code": "addition"}
 COLLAGE = {"role": "collage", "grid": 2, "input": [32, 32, 3]}
+
+
+def test_of_many_classes_the_first_that_differ_are_named() -> None:
+    """Of a thousand classes a message names those that the other thousand lack, or the first four."""
+    many = tuple(f"n{number:03}" for number in range(1000))
+    assert some_of(many, many[:-1]) == "n999"
+    assert some_of(many, many) == some_of(many, ("dog",)) == "n000, n001, n002, n003, …"
 
 
 @pytest.mark.parametrize(
