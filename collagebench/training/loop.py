@@ -16,6 +16,7 @@ describes one step, and how a GPU records it.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -41,6 +42,7 @@ from collagebench.training.checkpoint import Checkpoint, made, put, save
 from collagebench.training.clock import Clock
 from collagebench.training.recipe import Recipe
 from collagebench.training.step import Step, fastest, placed
+from collagebench.whole import leftovers
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
 WHITENED_BY = 5000
@@ -138,6 +140,9 @@ def train(
             ) from None
         first, log, spent = resume.epoch, list(resume.log), resume.used
         write_log(log, path.with_suffix(".csv"))
+    for left in (*leftovers(path), *leftovers(path.with_suffix(".csv"))):  # of a training that was killed as it saved
+        with contextlib.suppress(OSError):
+            left.unlink()
     clock = Clock(recipe, spent + time.perf_counter() - begun)
 
     checkpoint, ours = resume, written(path)

@@ -382,6 +382,15 @@ def test_two_trainings_do_not_write_over_each_other(tmp_path: Path) -> None:
     assert path.read_bytes() == b"another's"
 
 
+def test_what_a_killed_training_left_is_removed(tmp_path: Path) -> None:
+    """The parts of a checkpoint and of a log that killed trainings left are removed by the next one; others stay."""
+    parts = [tmp_path / f".{name}.123.partial" for name in ("m.pt", "m.csv", "other.pt")]
+    for part in parts:
+        part.write_bytes(b"a part")
+    train(ARCHITECTURE, replace(RECIPE, epochs=1), Tones(), tmp_path / "m.pt")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "m.pt", tmp_path / "m.csv", parts[-1]])
+
+
 def test_images_that_do_not_fit_in_memory_are_refused(tmp_path: Path) -> None:
     """Images that do not fit into memory are an error that gives their size."""
 
