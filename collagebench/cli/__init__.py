@@ -29,6 +29,8 @@ VERBS = {
 }
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk or an exhausted quota."""
+BARRED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+"""Error numbers of a path that this user, or no user, may use."""
 
 
 class Verbs(click.Group):
@@ -93,6 +95,8 @@ def main(args: list[str] | None = None) -> None:
             sentence = f"the output cannot be written ({error.strerror})"
         elif isinstance(error, OSError) and error.errno == errno.EMFILE:
             sentence = "too many files need to be open at once: raise `ulimit -n`"
+        elif isinstance(error, OSError) and error.errno in BARRED and error.filename:
+            sentence = f"{os.fsdecode(error.filename)} cannot be used ({error.strerror}); choose another path"
         say(f"collagebench: {sentence}")
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else 0)

@@ -17,6 +17,7 @@ from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.terms import TRAINED
 from collagebench.workload.dataset import NAMES
+from collagebench.zoo import MANIFEST
 from collagebench.zoo.seen import seen_in_training
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def command(
             size=before.pop("size"),
             before=tuple((key, value) for key, value in before.items() if value is not None),
         )
-        make_directory(out)
+        _make_ready(out)
         for line in bring(asked, out, int8):
             say(line, err=False)
         return
@@ -130,6 +131,14 @@ def command(
             "--weights, --as, --size, --resize, --crop, --mean and --std are for --torchvision or --network; drop them"
         )
     _export_trained(roles, dataset, data, checkpoint, grid, head, k, single, int8, out, download)
+
+
+def _make_ready(out: Path) -> None:
+    """Create the directory of the models; OutputError if that is impossible, or if no manifest can be written there."""
+    from collagebench.report.output import see_that_it_can_be_written
+
+    make_directory(out)
+    see_that_it_can_be_written(out / MANIFEST)
 
 
 def _export_trained(
@@ -185,7 +194,7 @@ def _export_trained(
             raise ModelError(f"checkpoint {checkpoint} is of {name}, not of what is asked for: give --checkpoint alone")
         names = ", ".join(found.name for found in checkpoints.values()) or "none"
         raise ModelError(f"no such checkpoint in {out} (it has: {names}); `collagebench train` makes one")
-    make_directory(out)
+    _make_ready(out)
     done = 0
     # Singles come first: exporting one removes the parities of the single that it replaces from the manifest.
     for path, found in sorted(chosen.items(), key=lambda one: one[1].architecture.role != "single"):

@@ -567,6 +567,28 @@ def test_export_refuses_what_does_not_fit(
 
 @train_extra
 @pytest.mark.train
+def test_a_place_for_no_models_is_known_before_anything_is_exported(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no manifest can be written, or no directory can be, an export or a training ends in one sentence."""
+    data, out = trained
+    (tmp_path / zoo.MANIFEST).mkdir()
+    nowhere = tmp_path / ("l" * 300)
+    for arguments, words in (
+        (("export", "--checkpoint", out / "tones-single.pt", "--out", tmp_path), "manifest.json cannot be written"),
+        (("export", "--out", nowhere), "llll"),
+        (("train", "backup", *SMALL, "--out", nowhere), "(File name too long); choose another "),
+    ):
+        assert exit_code(*arguments, "--data", data) == 1
+        said = capsys.readouterr().err
+        assert words in said
+        assert "unexpected" not in said
+        assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [zoo.MANIFEST]
+
+
+@train_extra
+@pytest.mark.train
 def test_a_model_that_cannot_be_measured_stops_no_other(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
