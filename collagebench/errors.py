@@ -73,5 +73,7 @@ def nearest(key: str, known: Iterable[str], all_of_them: str = "it may have") ->
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type if the message is empty."""
+    """Return the first line of an error's message, or its type if the message is empty or only an exit code."""
+    if isinstance(error, SystemExit) and not isinstance(error.code, str):
+        return type(error).__name__
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

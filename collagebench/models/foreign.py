@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -238,11 +239,19 @@ def from_path(path: str) -> nn.Module:
         raise UsageError(f"--network {path!r} does not name a callable; write package.module:function")
     make = imported(path, f"--network {path}")
     try:
-        network = make()
+        with contextlib.redirect_stdout(sys.stderr):  # as while its module is imported
+            network = make()
     except (Exception, SystemExit) as error:
         raise ModelError(f"--network {path} failed when called without arguments ({first_line(error)})") from None
     if not isinstance(network, nn.Module):
         raise ModelError(f"--network {path} made a {type(network).__name__}, not a torch.nn.Module")
+    try:
+        network.state_dict()
+    except Exception as error:
+        raise ModelError(
+            f"--network {path} made a module whose weights cannot be read ({first_line(error)}); its __init__ must "
+            "begin with super().__init__()"
+        ) from None
     return network
 
 
@@ -255,7 +264,7 @@ def logits_of(network: nn.Module, architecture: Preprocessing) -> int:
     try:
         with torch.no_grad():
             logits = Foreign(network, architecture).eval()(torch.zeros((2, *architecture.input), dtype=torch.uint8))
-    except Exception as error:  # networks raise anything
+    except (Exception, SystemExit) as error:  # networks raise anything
         height, width = (architecture.crop, architecture.crop) if architecture.crop else architecture.resized
         raise ModelError(f"the network cannot take images of {height}x{width} pixels ({first_line(error)})") from None
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:

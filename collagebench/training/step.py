@@ -168,7 +168,7 @@ class Step:
         with torch.autocast(self.device.type, torch.bfloat16, self._half, cache_enabled=False):
             try:
                 logits = network(batch.inputs.to(self.device))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if isinstance(network, Foreign):  # networks raise anything
                     raise ModelError(f"the network fails at {len(batch.inputs)} images ({first_line(error)})") from None
                 raise
@@ -177,7 +177,12 @@ class Step:
         detection = network.detect if network.architecture.head == "detection" else None
         loss = loss_of(logits.float(), batch, self._said(batch), self._recipe, detection)
         network.zero_grad()
-        loss.backward()
+        try:
+            loss.backward()
+        except RuntimeError as error:
+            if isinstance(network, Foreign):
+                raise ModelError(f"torch cannot derive the network's gradients ({first_line(error)})") from None
+            raise
         if detection and logits.shape[-1] - 5 > MANY_CLASSES:
             torch.nn.utils.clip_grad_norm_(self._learnt, STEEPEST)
         self.optimizer.step()
@@ -204,9 +209,14 @@ def _see_that_it_classifies(found: Any, images: int, classes: int) -> None:
     """Check that a network gives logits in training mode, where its output may differ.
 
     Raises:
-        ModelError: the output is not float [images, classes].
+        ModelError: the output is not float [images, classes], or has no gradient.
     """
     if isinstance(found, Tensor) and found.shape == (images, classes) and found.is_floating_point():
+        if not found.requires_grad:
+            raise ModelError(
+                "in training mode the network's logits have no gradient: its forward must use neither torch.no_grad, "
+                "torch.inference_mode nor detach"
+            )
         return
     kind = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
     raise ModelError(

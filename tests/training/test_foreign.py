@@ -122,6 +122,52 @@ def dropping():
     return Dropping()
 
 
+class Leaving(Brightness):
+    # Ends the process, on the way out of a script that it was copied from.
+    def __init__(self, trained):
+        super().__init__()
+        self.trained = trained
+
+    def forward(self, x):
+        return sys.exit(0) if self.training is self.trained else super().forward(x)
+
+
+def leaving():
+    return Leaving(False)
+
+
+def leaving_later():
+    print("made")
+    return Leaving(True)
+
+
+class Detached(Brightness):
+    # Has the decorator of a script that only infers.
+    @torch.no_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+
+def detached():
+    return Detached()
+
+
+class Overwriting(Brightness):
+    # Overwrites what the gradient of the exponential needs.
+    def forward(self, x):
+        logits = super().forward(x).exp()
+        return logits.mul_(logits.detach() * 0 + 1)
+
+
+def overwriting():
+    return Overwriting()
+
+
+class Unbegun(nn.Module):
+    def __init__(self):
+        pass
+
+
 class Nothing(Brightness):
     def forward(self, x):
         logits = super().forward(x)
@@ -591,6 +637,14 @@ def test_a_network_that_fails_when_it_is_trained_says_so(own: Path, capsys: pyte
     assert said.count("\n") == 1
 
 
+def test_a_network_that_ends_the_process_or_prints_is_no_success(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that calls sys.exit(0) while it is trained is an error, and what it prints as it is made no result."""
+    assert exit_code(*TRAINED, "--network", "my_networks:leaving_later", "--epochs", 1) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert set(told.err.splitlines()) == {"made", "collagebench: the network fails at 8 images (SystemExit)"}
+
+
 def test_answers_that_do_not_fit_are_one_sentence(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Other numbers of classes, outputs that are not rows of logits, and a missing role are refused."""
     torch.save({"last.weight": torch.zeros(3, 3), "last.bias": torch.zeros(3)}, own / "three.pt")
@@ -887,6 +941,14 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
         (("--network", "my_networks:more"), 1, "in training mode the network gives (8, 4) for 8 images"),
         (("--network", "my_networks:dropping"), 1, "in eval mode it must not draw random numbers"),
         (("--network", "my_networks:nothing"), 1, "the network's logits are not all finite"),
+        (("--network", "my_networks:leaving"), 1, "cannot take images of 16x20 pixels (SystemExit)"),
+        (
+            ("--network", "my_networks:detached"),
+            1,
+            "logits have no gradient: its forward must use neither torch.no_grad",
+        ),
+        (("--network", "my_networks:overwriting"), 1, "torch cannot derive the network's gradients (one of the variab"),
+        (("--network", "my_networks:Unbegun"), 1, "its __init__ must begin with super().__init__()"),
         (("--network", "my_networks:centred"), 1, "depends on the other images of its batch"),
         (("--network", "my_networks:unsettled"), 1, "depends on the other images of its batch"),
         (("--network", "my_networks:remembering"), 1, "without get_extra_state"),
