@@ -5,8 +5,9 @@ test over the runs gives a verdict: the first scheme is better, the second is, o
 interval of the ratio of their figures contains 1, neither is, as in the report of an experiment.
 
 Is there a crossing at all? One in twenty such tests is wrong, so among the initial values some verdicts may be due to
-chance. A verdict is *firm* only if it holds after Bonferroni's correction over those values. There is a crossing
-wherever a firm verdict is followed by the opposite one.
+chance. Only a verdict there can be *firm*: if it holds after Bonferroni's correction over those values. There is a
+crossing wherever a firm verdict is followed by the opposite one. Values that are looked at later, perhaps for the sake
+of another pair, would be more tests than are corrected for. They only locate a crossing.
 
 Where is it? Where the mean difference is zero, by linear interpolation. Its interval is from the last value up to which
 all verdicts are the one, to the first from which on all are the other. At the true crossing the test is wrong in 5 % of
@@ -21,7 +22,7 @@ within a tolerance. This module does not simulate: `wanted` returns the values t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -104,36 +105,37 @@ def halfway(tolerance: float, log: bool = False, whole: bool = False) -> Between
     return between
 
 
-def crossings(looks: Mapping[float, Look], tests: int) -> list[Crossing]:
-    """Return the crossings, in ascending order; `tests` is the number of initial values."""
+def crossings(looks: Mapping[float, Look], initial: Collection[float]) -> list[Crossing]:
+    """Return the crossings, in ascending order; `initial` are the values that were looked at first."""
     found = []
-    for low, high, before in _changes(looks, tests):
+    for low, high, before in _changes(looks, initial):
         zeros = _zeros(looks, low, high)
         at = zeros[len(zeros) // 2][0] if zeros else (low + high) / 2
         found.append(Crossing(at, low, high, before))
     return found
 
 
-def wanted(looks: Mapping[float, Look], between: Between, tests: int) -> list[float]:
+def wanted(looks: Mapping[float, Look], between: Between, initial: Collection[float]) -> list[float]:
     """Return the values to look at next, to locate each crossing and its interval more closely."""
     found: set[float | None] = set()
     values = sorted(looks)
-    for low, high, _ in _changes(looks, tests):
+    for low, high, _ in _changes(looks, initial):
         found.add(between(low, values[values.index(low) + 1]))
         found.add(between(values[values.index(high) - 1], high))
         found |= {between(left, right) for _, left, right in _zeros(looks, low, high)}
     return sorted(value for value in found if value is not None and value not in looks)
 
 
-def firm(looks: Mapping[float, Look], tests: int) -> list[tuple[float, int]]:
-    """Return the values, ascending, at which one scheme is firmly better, and their firm verdicts."""
-    return [(value, looks[value].firm(tests)) for value in sorted(looks) if looks[value].firm(tests)]
+def firm(looks: Mapping[float, Look], initial: Collection[float]) -> list[tuple[float, int]]:
+    """Return the initial values, ascending, at which one scheme is firmly better, and their firm verdicts."""
+    verdicts = ((value, looks[value].firm(len(initial))) for value in sorted(initial))
+    return [(value, verdict) for value, verdict in verdicts if verdict]
 
 
-def _changes(looks: Mapping[float, Look], tests: int) -> list[tuple[float, float, int]]:
+def _changes(looks: Mapping[float, Look], initial: Collection[float]) -> list[tuple[float, float, int]]:
     """Return for each crossing the ends of its interval and the verdict before it."""
     found = []
-    for (low, before), (high, after) in pairwise(firm(looks, tests)):
+    for (low, before), (high, after) in pairwise(firm(looks, initial)):
         if before != after:
             values = [value for value in sorted(looks) if low <= value <= high]
             first = next(place for place, value in enumerate(values) if looks[value].verdict != before)

@@ -65,7 +65,7 @@ def find(
         summaries = run_points(points, directory, compute, jobs, say)
         found.update(zip(next_, summaries, strict=True))
         looks = {pair: _looks(found, *pair, question.metric) for pair in pairs}
-        next_ = sorted({value for pair in pairs for value in wanted(looks[pair], question.between, len(scan))})
+        next_ = sorted({value for pair in pairs for value in wanted(looks[pair], question.between, scan)})
     return {
         "schema": SCHEMA,
         "config": as_json(question.config),
@@ -80,7 +80,7 @@ def find(
         "scan": scan,
         "complete": not next_,
         "warnings": _of_answer(list(found.values())),
-        "pairs": [_pair(question, *pair, found, len(scan)) for pair in pairs],
+        "pairs": [_pair(question, *pair, found, scan) for pair in pairs],
         "points": [{"value": value, "schemes": _schemes(found[value], question.metric)} for value in sorted(found)],
     }
 
@@ -128,9 +128,11 @@ def _known(ends: Interval | None) -> list[float] | None:
     return list(ends) if ends and ends[0] > 0 and ends[1] < math.inf else None
 
 
-def _pair(question: Question, first: str, second: str, summaries: dict[float, Summary], tests: int) -> dict[str, Any]:
+def _pair(
+    question: Question, first: str, second: str, summaries: dict[float, Summary], scan: Sequence[float]
+) -> dict[str, Any]:
     looks = _looks(summaries, first, second, question.metric)
-    found = Found(first, second, looks, tests)
+    found = Found(first, second, looks, scan)
     return {
         "first": first,
         "second": second,

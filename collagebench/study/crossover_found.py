@@ -18,18 +18,18 @@ class Found:
     second: str
     looks: Mapping[float, Look]
     """By value of the axis."""
-    tests: int
-    """The number of values that were simulated first."""
+    initial: Sequence[float]
+    """The values that were simulated first."""
 
     @property
     def crossings(self) -> list[Crossing]:
         """The crossings, in ascending order."""
-        return crossings(self.looks, self.tests)
+        return crossings(self.looks, self.initial)
 
     @property
     def better(self) -> int:
         """The first firm verdict: -1 if the first scheme is better, 1 if the second is, 0 if none is firm."""
-        return next((verdict for _, verdict in firm(self.looks, self.tests)), 0)
+        return next((verdict for _, verdict in firm(self.looks, self.initial)), 0)
 
     @property
     def names(self) -> dict[int, str]:
@@ -70,7 +70,7 @@ def said(question: Question, found: Found) -> str:
         contrary = [value for value in unsure if looks[value].difference * better < 0]
         if contrary:
             firmly = any(looks[value].verdict == -better for value in contrary)
-            one_of = f"is not shown after correcting for {found.tests} values" if firmly else "is not shown"
+            one_of = f"is not shown after correcting for {len(found.initial)} values" if firmly else "is not shown"
             return (
                 f"{names[better]} is shown to be better than {names[-better]} at {axis} {_list(shown)}; at "
                 f"{_list(contrary)} its {question.metric} is higher, but that {one_of}: there may be a crossover, and "

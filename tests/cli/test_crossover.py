@@ -70,7 +70,7 @@ def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
     question = Question(config, "utilisation", 0.1, 0.8)
 
     def told(looks: dict[float, Look]) -> str:
-        return said(question, Found("collage", "replication", looks, tests=3))
+        return said(question, Found("collage", "replication", looks, initial=[0.1, 0.4, 0.8]))
 
     shown = look([1.0, 1.1, 1.05, 1.02], [2.0, 2.2, 2.1, 2.05])
     contrary = look([2.0, 1.5, 3.0, 0.5], [1.0, 1.4, 2.0, 0.6])
