@@ -48,9 +48,18 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
         lost=lost,
         work=one["relative"]["executed"] if one["versus"] or variant == NONE.variant else None,
         unsteady=unsteady[0].removeprefix(f"{variant}: ") if unsteady else None,
-        accuracy_low=own - (one["accuracy"]["overall"] - ends[0]) if own is not None and ends else None,
+        accuracy_low=own - _uncertain(own, one, ends) if own is not None and ends else None,
         lost_high=lost if lost is None or one["versus"] is None else _at_most(lost, one, against),
     )
+
+
+def _uncertain(own: float, one: dict[str, Any], ends: Sequence[float]) -> float:
+    """Return how far below `own`, its share of right answers, that of a scheme may be; `ends` are of its accuracy."""
+    below = float(one["accuracy"]["overall"] - ends[0])
+    rate, rates = one["goodput_rps"], one["goodput_ci95_rps"]
+    if not (one["failed"] and rate and rates):
+        return below
+    return max(below, own * float(1 - rates[0] / rate))  # how many requests fail is a matter of chance, too
 
 
 def _at_most(lost: float, one: dict[str, Any], against: dict[str, Any] | None) -> float:

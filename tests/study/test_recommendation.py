@@ -15,16 +15,21 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from synthetic_run import make_run
 
 from collagebench.config import Config, SchemeConfig
 from collagebench.errors import OutputError
 from collagebench.report.parts import as_ms
 from collagebench.report.recommendation import cautions, print_recommendation
 from collagebench.report.recommendation_page import recommendation_page
+from collagebench.report.summary import summarise
+from collagebench.results.reader import load
+from collagebench.study.candidates import NONE
+from collagebench.study.judged import candidate_of
 from collagebench.study.points import keep_answer
 from collagebench.study.recommend import ANSWER, PAGE, Asked, recommend, save
 from collagebench.study.trial import command_of
-from collagebench.study.wishes import Candidate, Wishes
+from collagebench.study.wishes import Candidate, Wishes, status
 
 CONFIG = Config(runs=10, requests=150, compute_time=0.001)
 LOADS = ({"utilisation": 0.2}, {"utilisation": 0.4})
@@ -121,6 +126,17 @@ def test_an_answer_that_never_comes_is_not_right(directory: Path) -> None:
     assert guessing["lost"] == pytest.approx(plain["accuracy"] - guessing["accuracy"])
     assert guessing["lost"] < 0.01
     assert answer["choice"] == "default"
+
+
+def test_how_many_requests_fail_is_a_matter_of_chance(tmp_path: Path) -> None:
+    """If 0 to 10 % of a run's requests fail, 5 % on average, and the others are right, 93 % are only perhaps right."""
+    lost = (0, 10, 20, 30, 40, 0, 10, 20, 30, 40)
+    latencies = [[None] * some + [0.01 + 1e-6 * number for number in range(400 - some)] for some in lost]
+    wishes = Wishes(quantile="p50", accuracy=0.93)
+    one = candidate_of(NONE, [summarise([load(make_run(tmp_path / "run", {"none": latencies}))])], wishes)
+    assert one.accuracy == pytest.approx(0.95)
+    assert status(one, wishes) == "perhaps"
+    assert status(one, replace(wishes, accuracy=0.9)) == "meets"
 
 
 def test_few_answers_that_agree_do_not_show_that_a_collage_loses_none(tmp_path: Path) -> None:
