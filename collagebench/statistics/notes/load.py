@@ -18,8 +18,8 @@ UNSEEN = 0.05
 LOAD = 0.1
 """The share by which the mean service time may differ from the expected one."""
 UNEVEN = 0.14
-"""If the mean gap between arrivals is known only to this share of it (1.96 standard errors over runs), the runs met too
-few bursts."""
+"""If the mean gap between arrivals is known only to this share of it (Student's t over the runs), the runs met too few
+bursts."""
 
 
 def saturation(run: Run, variant: str) -> list[str]:
