@@ -16,12 +16,17 @@ def gathered(said: Sequence[tuple[str, str]]) -> list[tuple[list[str], str]]:
     `said` holds pairs of a subject and a text. Texts that differ only in their numbers become one, with the least and
     the largest number. Texts without a subject ("") are not merged.
     """
+    return [(names, _ranged(texts)) for names, texts in _alike(said)]
+
+
+def _alike(said: Sequence[tuple[str, str]]) -> list[tuple[list[str], list[str]]]:
+    """Return the subjects and the texts of each group of texts that `gathered` merges."""
     found: dict[tuple[str, int], tuple[list[str], list[str]]] = {}
     for place, (whose, text) in enumerate(said):
         names, texts = found.setdefault((NUMBER.sub("#", text), -1 if whose else place), ([], []))
         names.append(whose)
         texts.append(text)
-    return [(names, _ranged(texts)) for names, texts in found.values()]
+    return list(found.values())
 
 
 def _ranged(texts: Sequence[str]) -> str:
@@ -37,7 +42,7 @@ def _ranged(texts: Sequence[str]) -> str:
 def of_schemes(texts: Sequence[str], variants: Sequence[str]) -> list[str]:
     """Merge texts about several schemes; a text about a scheme begins with its name."""
     return [
-        f"{_each(names)}{text}"
+        f"{_each(list(dict.fromkeys(names)))}{text}"
         for names, text in gathered([(name, text.removeprefix(f"{name}: ")) for name, text in _owned(texts, variants)])
     ]
 
@@ -62,19 +67,24 @@ def across(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[tup
 
     `said` holds pairs of an experiment's name and a text, as in `of_schemes`.
     """
-    by_scheme: dict[str, list[tuple[str, str]]] = {}
-    for (name, text), (whose, _) in zip(said, _owned([text for _, text in said], variants), strict=True):
-        by_scheme.setdefault(whose, []).append((name, text.removeprefix(f"{whose}: ")))
     return [
-        (names, f"{whose}: {text}" if whose else text)
-        for whose, mine in by_scheme.items()
-        for names, text in gathered(mine)
+        (names, f"{whose}: {_ranged(texts)}" if whose else _ranged(texts))
+        for whose, names, texts in _of_each(said, variants)
     ]
 
 
 def of_cells(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[tuple[list[str], str]]:
     """Merge as `across` does, and also over schemes whose texts occur in the same cells."""
     found: dict[tuple[str, ...], list[str]] = {}
-    for cells, text in across(said, variants):
-        found.setdefault(tuple(dict.fromkeys(cells)), []).append(text)  # a cell may say it twice
+    for whose, cells, texts in _of_each(said, variants):
+        own = [f"{whose}: {text}" for text in texts] if whose else [_ranged(texts)]
+        found.setdefault(tuple(dict.fromkeys(cells)), []).extend(own)  # a cell may say it twice
     return [(list(cells), text) for cells, texts in found.items() for text in of_schemes(texts, variants)]
+
+
+def _of_each(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[tuple[str, list[str], list[str]]]:
+    """Return for each scheme ("" for none) the texts that differ only in their numbers, with their experiments."""
+    by_scheme: dict[str, list[tuple[str, str]]] = {}
+    for (name, text), (whose, _) in zip(said, _owned([text for _, text in said], variants), strict=True):
+        by_scheme.setdefault(whose, []).append((name, text.removeprefix(f"{whose}: ")))
+    return [(whose, names, texts) for whose, mine in by_scheme.items() for names, texts in _alike(mine)]

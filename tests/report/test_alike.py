@@ -85,6 +85,15 @@ def test_a_cell_that_says_it_twice_is_one_cell() -> None:
     assert of_cells(said, NAMES) == [(["a"], "none: host x was silent for 3 to 4 s")]
 
 
+def test_schemes_that_say_it_in_the_same_cells_have_one_range() -> None:
+    """A note of two schemes in the same cells gives the least and the largest number over both, and each name once."""
+    said = [("a", "none: 50 failed"), ("a", "parity k=2: 2 failed"), ("b", "none: 209 failed"), ("b", "few runs: 2")]
+    assert of_cells([*said, ("b", "parity k=2: 48 failed"), ("a", "few runs: 3")], NAMES) == [
+        (["a", "b"], "each of none and parity k=2: 2 to 209 failed"),
+        (["b", "a"], "few runs: 2 to 3"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("fail", "said"),
     [
