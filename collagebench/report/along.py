@@ -119,10 +119,10 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     drawn = axes(box, None, y, x_title=x_title, y_title=what.y_title.format(base=base), y_text=what.y_text)
     drawn += _ticks(part, places, x, box)
     if bound:  # drawn first, so that schemes cover it
-        drawn.append(tag("g", _curve("bound", bound, x, y, box), class_="bound"))
+        drawn.append(tag("g", curve("bound", bound, x, y, box, small=True), class_="bound"))
     banded = sum(map(bool, curves.values())) <= MOST_BANDS
     for name, points in curves.items():
-        lines = [_band(points, x, y) if banded else [], _curve(name, points, x, y, box, looks[name].shape)]
+        lines = [_band(points, x, y) if banded else [], curve(name, points, x, y, box, looks[name].shape)]
         drawn.append(tag("g", *lines, class_=looks[name].classes))
     order = sorted(curves, key=lambda name: -_last(curves[name]))
     room = WIDTH - box.right - 8
@@ -232,8 +232,10 @@ def _band(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
     return drawn
 
 
-def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, shape: str | None = None) -> list[Markup]:
-    """Return a line with a dot of this shape at every value; without a shape, as for the bound, small circles."""
+def curve(
+    name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, shape: str = "circle", *, small: bool = False
+) -> list[Markup]:
+    """Return a line with a dot of this shape at every value; where the value is infinite, an arrow at the top."""
     drawn = []
     line, pen = "", "M"
     for point in points:
@@ -259,7 +261,7 @@ def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, sha
                 tag(
                     "g",
                     tag("title", point.said),
-                    dot(x(point.x), y(point.value), shape or "circle", small=shape is None),
+                    dot(x(point.x), y(point.value), shape, small=small),
                 )
             )
     return drawn

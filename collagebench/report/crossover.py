@@ -77,11 +77,13 @@ def as_ratio(one: Object) -> tuple[str, str]:
 
 
 def _why_none(answer: Object, pair: Object, one: Object) -> str:
-    """Return which schemes of a pair are unstable at a value."""
+    """Return why a pair has no ratio at a value: which schemes are unstable, or have an infinite figure."""
     schemes = next(point["schemes"] for point in answer["points"] if point["value"] == one["value"])
-    unstable = [scheme["variant"] for scheme in schemes if scheme["unstable"]]
-    names = [name for name in (pair["first"], pair["second"]) if name in unstable]
-    return f"{' and '.join(names)}: unstable" if names else ""
+    named = [scheme for name in (pair["first"], pair["second"]) for scheme in schemes if scheme["variant"] == name]
+    unstable = [scheme["variant"] for scheme in named if scheme["unstable"]]
+    infinite = [scheme["variant"] for scheme in named if scheme["infinite"] and not scheme["unstable"]]
+    found = {"unstable": unstable, "infinite": infinite}
+    return ", ".join(f"{' and '.join(names)}: {what}" for what, names in found.items() if names)
 
 
 def _without_crossing(pair: Object) -> tuple[str, str, str, str]:

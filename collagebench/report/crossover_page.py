@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 
+from collagebench.report.along import Point, curve
 from collagebench.report.crossover import RATIOS, UNSHOWN, Object, as_ratio, conditions, notes_on
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling, td
-from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, looks_of, ms, option_title
+from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, left_of, looks_of, ms, option_title
 from collagebench.report.html import hiding, legend, sentence
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import UNKNOWN, as_ms, as_ms_range
+from collagebench.report.parts import UNKNOWN, as_ms, as_ms_range, with_decimals
 from collagebench.report.scales import Scale, linear, logarithmic
 
 MOST = 6
@@ -36,7 +40,11 @@ def crossover_page(answer: Object, title: str) -> str:
             "tr",
             tag("th", f"{point['value']:.4g}", scope="row"),
             [
-                tag("td", "unstable") if one["unstable"] else td(as_ms(one["value_s"]), as_ms_range(one["ci95_s"]))
+                td("unstable")
+                if one["unstable"]
+                else td("infinite", "too many failed")
+                if one["infinite"]
+                else td(as_ms(one["value_s"]), as_ms_range(one["ci95_s"]))
                 for one in point["schemes"]
             ],
             [_ratio_cell(pair["differences"][place]) for pair in answer["pairs"]],
@@ -81,53 +89,70 @@ def _ratio_cell(one: Object) -> Markup:
 
 
 def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:
-    """Return the plot of every scheme along the axis, with the crossings."""
-    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in looks}
+    """Return the plot of every scheme along the axis, with the crossings; None if no figure is known and finite."""
+    curves: dict[str, list[Point]] = {name: [] for name in looks}
     for point in answer["points"]:
         for one in point["schemes"]:
-            if one["value_s"] is not None and not one["unstable"]:
-                curves[one["variant"]].append((point["value"], one["value_s"]))
-    values = [value for points in curves.values() for _, value in points]
+            infinite = one["unstable"] or one["infinite"]
+            value = None if infinite else one["value_s"]
+            said = "unstable" if one["unstable"] else "infinite" if infinite else f"{as_ms(value)} ms"
+            tip = f"{one['variant']}, {answer['over']} {point['value']:.3g}: {said}"
+            curves[one["variant"]].append(Point(point["value"], value, None, infinite, tip))
+    values = [point.value for points in curves.values() for point in points if point.value is not None]
     if not values:
         return None
-    x, y = _across(answer), logarithmic(values, BOX.bottom, BOX.top)
-    metric = answer["metric"]
+    y = logarithmic(values, BOX.bottom, BOX.top)
+    box = replace(BOX, left=left_of(y, ms, BOX.left))
+    x, metric = _across(answer, box), answer["metric"]
     x_title = option_title(answer["over"], x, answer["config"])
-    drawn = axes(BOX, x, y, x_title=x_title, y_title=f"{metric} in ms (log scale; lower is better)", y_text=ms)
+    drawn = axes(box, x, y, x_title=x_title, y_title=f"{metric} in ms (log scale; lower is better)", y_text=ms)
     for pair in answer["pairs"]:
         drawn += [_guide(x(one["at"])) for one in pair["crossings"]]
     for name, points in curves.items():
-        steps = "L".join(f"{x(value):.1f} {y(seconds):.1f}" for value, seconds in points)
-        marks = [
-            tag(
-                "g",
-                tag("title", f"{name}, {answer['over']} {value:.3g}: {as_ms(seconds)} ms"),
-                dot(x(value), y(seconds), looks[name].shape, small=True),
-            )
-            for value, seconds in points
-        ]
-        line = tag("path", class_="curve", d=f"M{steps}") if len(points) > 1 else None
-        drawn.append(tag("g", line, marks, class_=looks[name].classes))
+        drawn.append(
+            tag("g", curve(name, points, x, y, box, looks[name].shape, small=True), class_=looks[name].classes)
+        )
     says = "; ".join(pair["said"] for pair in answer["pairs"])
-    note = " ".join(_overloaded(answer, name) for name in looks) or None
-    return figure("figures", f"{metric} along {answer['over']}", BOX.bottom + 34, drawn, says=says, note=note)
+    note = " ".join(
+        filter(None, [*(_overloaded(answer, name) for name in looks), *(_lost(answer, name) for name in looks)])
+    )
+    return figure("figures", f"{metric} along {answer['over']}", box.bottom + 34, drawn, says=says, note=note or None)
 
 
 def _overloaded(answer: Object, name: str) -> str:
     """Return a sentence about where a scheme is unstable and has no figure; empty if there is no such value."""
+    where = _where(answer, [one["unstable"] for one in _of(answer, name)])
+    return where and f"{where}, {name} cannot sustain the load, or most requests fail, so it has no figure."
+
+
+def _lost(answer: Object, name: str) -> str:
+    """Return a sentence about where a scheme's figure is infinite; empty if there is no such value."""
+    where = _where(answer, [one["infinite"] and not one["unstable"] for one in _of(answer, name)])
+    return where and f"{where}, so many requests of {name} fail that its {answer['metric']} is infinite."
+
+
+def _incomparable(answer: Object, pair: Object) -> str:
+    """Return a sentence about where a pair has no difference, though both sustain the load; empty if nowhere."""
+    both = zip(_of(answer, pair["first"]), _of(answer, pair["second"]), strict=True)
+    stable = [not (one["unstable"] or other["unstable"]) for one, other in both]
+    gaps = [one["difference_s"] is None and so for one, so in zip(pair["differences"], stable, strict=True)]
+    where = _where(answer, gaps)
+    return where and f"{where} there is nothing to compare: not both have a {answer['metric']} in every run."
+
+
+def _of(answer: Object, name: str) -> list[Object]:
+    """Return a scheme's figures at every value."""
+    return [one for point in answer["points"] for one in point["schemes"] if one["variant"] == name]
+
+
+def _where(answer: Object, is_so: Sequence[bool]) -> str:
+    """Return the values at which something is so, as the beginning of a sentence; empty if there is none."""
     spans: list[list[float]] = []
-    before = False
-    for point in answer["points"]:
-        is_so = any(one["variant"] == name and one["unstable"] for one in point["schemes"])
-        if is_so and before:
-            spans[-1].append(point["value"])
-        elif is_so:
-            spans.append([point["value"]])
-        before = is_so
-    if not spans:
-        return ""
-    where = ", ".join(f"{span[0]:.4g} to {span[-1]:.4g}" if len(span) > 1 else f"{span[0]:.4g}" for span in spans)
-    return f"At {answer['over']} {where}, {name} cannot sustain the load, or most requests fail, so it has no figure."
+    for so, group in groupby(zip(is_so, answer["points"], strict=True), key=itemgetter(0)):
+        if so:
+            spans.append([point["value"] for _, point in group])
+    said = ", ".join(f"{span[0]:.4g} to {span[-1]:.4g}" if len(span) > 1 else f"{span[0]:.4g}" for span in spans)
+    return said and f"At {answer['over']} {said}"
 
 
 def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
@@ -139,17 +164,19 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
     ends = [end for one in known for end in one["ci95_s"] or ()]
     middle = sorted(abs(value) for value in values)[len(values) // 2]
     shown = [max(min(value, MOST * middle), -MOST * middle) if middle else value for value in [*values, *ends]]
-    x, y = _across(answer), linear([*shown, 0.0], BOX.bottom, BOX.top)
+    y = linear([*shown, 0.0], BOX.bottom, BOX.top)
+    box = replace(BOX, left=left_of(y, ms, BOX.left))
+    x = _across(answer, box)
     title = f"{pair['first']} − {pair['second']}"
     x_title = option_title(answer["over"], x, answer["config"])
     drawn = []
     for one in pair["crossings"]:  # first, as they would hide the line at zero
         low, high = (x(end) for end in one["ci95"])
         drawn.append(
-            tag("rect", x=low, y=BOX.top, width=max(high - low, 1.0), height=BOX.bottom - BOX.top, class_="band")
+            tag("rect", x=low, y=box.top, width=max(high - low, 1.0), height=box.bottom - box.top, class_="band")
         )
-    drawn += axes(BOX, x, y, x_title=x_title, y_title=f"difference of {answer['metric']}, ms", y_text=ms)
-    drawn.append(tag("path", class_="axis", d=f"M{BOX.left:g} {y(0.0):.1f}H{BOX.right:g}"))
+    drawn += axes(box, x, y, x_title=x_title, y_title=f"difference of {answer['metric']}, ms", y_text=ms)
+    drawn.append(tag("path", class_="axis", d=f"M{box.left:g} {y(0.0):.1f}H{box.right:g}"))
     drawn += [_guide(x(one["at"])) for one in pair["crossings"]]
     for one in known:
         left = x(one["value"])
@@ -157,7 +184,10 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
             low, high = (y(end) for end in one["ci95_s"])
             drawn.append(tag("path", class_="whisker", d=f"M{left:.1f} {low:.1f}V{high:.1f}"))
         times = f", {pair['first']} / {pair['second']} {' '.join(as_ratio(one))}" if one["ratio"] else ""
-        tip = tag("title", f"{answer['over']} {one['value']:.3g}: {1e3 * one['difference_s']:+.1f} ms{times}")
+        tip = tag(
+            "title",
+            f"{answer['over']} {one['value']:.3g}: {with_decimals(1e3 * one['difference_s'], 1, '+')} ms{times}",
+        )
         value = one["difference_s"]
         there = y.holds(value)
         mark = (
@@ -170,9 +200,10 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
         f"Below zero {pair['first']} is better, above it {pair['second']}.",
         "Arrow: beyond the scale." if not all(map(y.holds, values)) else "",
         *(_overloaded(answer, name) for name in (pair["first"], pair["second"])),
+        _incomparable(answer, pair),
     ]
     note = " ".join(filter(None, notes))
-    return figure(f"pair-{place}", title, BOX.bottom + 34, drawn, says=pair["said"], note=note)
+    return figure(f"pair-{place}", title, box.bottom + 34, drawn, says=pair["said"], note=note)
 
 
 def _beyond(x: float, y: float, up: bool) -> Markup:
@@ -181,9 +212,9 @@ def _beyond(x: float, y: float, up: bool) -> Markup:
     return tag("path", class_="mark", d=f"M{x:.1f} {y:.1f}l-4 {7 * sign}h8z")
 
 
-def _across(answer: Object) -> Scale:
+def _across(answer: Object, box: Box) -> Scale:
     scale = logarithmic if answer["log"] else linear
-    return scale([answer["from"], answer["to"]], BOX.left, BOX.right, margin=0.05)
+    return scale([answer["from"], answer["to"]], box.left, box.right, margin=0.05)
 
 
 def _guide(left: float) -> Markup:

@@ -151,7 +151,7 @@ def _pair(
         "differences": [
             {
                 "value": value,
-                "difference_s": finite(one.difference),
+                "difference_s": finite(one.difference) if one.known else None,
                 "ci95_s": _ends(one),
                 "verdict": one.verdict,
                 "ratio": _ratio(summaries[value], first, second, question.metric)[0],
@@ -167,6 +167,7 @@ def _schemes(summary: Summary, metric: str) -> list[dict[str, Any]]:
         {
             "variant": scheme["variant"],
             "value_s": scheme["latency_s"][metric],
+            "infinite": bool(scheme["failed"]) if metric == "mean" else metric in scheme["infinite"],
             "ci95_s": scheme["ci95_s"].get(metric),
             "unstable": bool(scheme["unstable"]),
         }

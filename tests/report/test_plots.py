@@ -355,6 +355,11 @@ def test_an_interval_without_an_upper_end_is_an_arrow(tmp_path):
         assert "A full mark with an arrow: so many requests failed" in "".join(drawn.itertext())
 
 
+def stable(name: str) -> dict[str, object]:
+    """Return a scheme's part of a point of a crossover's answer."""
+    return {"variant": name, "value_s": 0.01, "ci95_s": None, "infinite": False, "unstable": False}
+
+
 def test_the_line_at_zero_is_drawn_over_the_range_of_a_crossing():
     """In a plot of differences the shaded range is below the line at zero, to which the caption refers, not above."""
     ends = ((0.1, 0.002, [0.001, 0.003], 1), (0.8, -0.002, [-0.003, -0.001], -1))
@@ -365,7 +370,8 @@ def test_the_line_at_zero_is_drawn_over_the_range_of_a_crossing():
     crossing = {"at": 0.4, "ci95": [0.3, 0.5]}
     pair = {"first": "a", "second": "b", "differences": differences, "crossings": [crossing], "said": "a, then b"}
     axis = {"over": "utilisation", "from": 0.1, "to": 0.8, "log": False}
-    drawn = ElementTree.fromstring(_difference({**axis, "metric": "p99", "config": {}, "points": []}, pair, 0))
+    points = [{"value": value, "schemes": [stable("a"), stable("b")]} for value, *_ in ends]
+    drawn = ElementTree.fromstring(_difference({**axis, "metric": "p99", "config": {}, "points": points}, pair, 0))
     classes = [part.get("class") for part in drawn.find("svg")]
     assert classes.count("band") == 1
     assert classes.count("axis") == 2
