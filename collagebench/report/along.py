@@ -99,12 +99,15 @@ WORK = Figure(
 
 
 def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figure) -> Markup | None:
-    """Return the plot of a figure of the schemes `names` along one axis; None if nothing is known."""
+    """Return the plot of a figure of the schemes `names` along one axis; None if nothing is known.
+
+    Where all that is known is infinite, the vertical axis has no ticks.
+    """
     places = _places(part)
     curves = {name: _points(part, places, name, what) for name in names}
     bound = _bound(part, places) if what is P99 else []
     known = [point.value for points in (*curves.values(), bound) for point in points if point.value is not None]
-    if not known:
+    if not known and not any(point.infinite for points in curves.values() for point in points):
         return None
     shown = [*(name for name, points in curves.items() if points), *(["bound"] if bound else [])]
     top, bottom = 24, max(214, 24 + 14 * len(shown))
@@ -116,7 +119,9 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     config = next(cell for _, cell in part.cells if cell is not None)["config"]
     x_title = option_title(part.axis["option"], x, config) if numbers else part.axis["option"]
     base = next((shorten(cell["baseline"], 120) for _, cell in part.cells if cell), "")
-    drawn = axes(box, None, y, x_title=x_title, y_title=what.y_title.format(base=base), y_text=what.y_text)
+    drawn = axes(
+        box, None, y if known else None, x_title=x_title, y_title=what.y_title.format(base=base), y_text=what.y_text
+    )
     drawn += _ticks(part, places, x, box)
     if bound:  # drawn first, so that schemes cover it
         drawn.append(tag("g", curve("bound", bound, x, y, box, small=True), class_="bound"))

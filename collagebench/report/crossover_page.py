@@ -11,7 +11,7 @@ from operator import itemgetter
 from collagebench.report.along import Point, curve
 from collagebench.report.crossover import RATIOS, UNSHOWN, Object, as_ratio, conditions, notes_on
 from collagebench.report.document import document
-from collagebench.report.figures import scrolling, td
+from collagebench.report.figures import INFINITE, scrolling, td
 from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, left_of, looks_of, ms, option_title
 from collagebench.report.html import hiding, legend, sentence
 from collagebench.report.markup import Markup, tag
@@ -42,7 +42,7 @@ def crossover_page(answer: Object, title: str) -> str:
             [
                 td("unstable")
                 if one["unstable"]
-                else td("infinite", "too many failed")
+                else INFINITE
                 if one["infinite"]
                 else td(as_ms(one["value_s"]), as_ms_range(one["ci95_s"]))
                 for one in point["schemes"]

@@ -102,7 +102,7 @@ def _figures_row(scheme: Object, looks: Looks) -> Markup:
 
 def _quantile(scheme: Object, name: str) -> Markup:
     if name in scheme["infinite"]:
-        return td("infinite", "too many failed")
+        return INFINITE
     least = scheme["latency_at_least_s"][name]
     if least is not None:
         return td(f"≥ {as_ms(least)}", "too few requests")
@@ -240,3 +240,7 @@ def named(variant: str, look: Look, *, bold: bool = False) -> list[Markup]:
 def td(text: Content, small: str = "") -> Markup:
     """Return a cell of a table, with the text `small`, if there is one, below the figure."""
     return tag("td", text, tag("small", small) if small else None)
+
+
+INFINITE = td("infinite", "too many failed")
+"""The cell of a figure that is infinite."""

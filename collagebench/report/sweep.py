@@ -137,6 +137,10 @@ def findings(summary: Object) -> list[str]:
         said = [f"{_named(best)} {_at(longest, span)}" for best, span in spans if best]
         if said:
             found.append(f"{where}lowest p99: {'; '.join(said)}")
+        endless = _spans([(label, _endless(cell)) for label, cell in part.cells if cell])
+        at = ", ".join(_at(longest, span) for so, span in endless if so)
+        if at:
+            found.append(f"{where}no scheme has a finite p99 {at}: too many requests fail")
         for variant in variants(summary):
             marked = [(label, failing(scheme)) for label, cell in part.cells if (scheme := scheme_of(cell, variant))]
             spans_ = _spans(marked)
@@ -173,6 +177,12 @@ def _named(best: Sequence[str]) -> str:
     if more > 1:
         return f"{', '.join(best[:ALIKE])} or {more} more (not told apart)"
     return best[0] if len(best) == 1 else f"{', '.join(best[:-1])} or {best[-1]} (not told apart)"
+
+
+def _endless(cell: Object) -> bool:
+    """Return whether no scheme has a finite p99, and one that is not unstable has an infinite one."""
+    p99 = [None if scheme["unstable"] else "p99" in scheme["infinite"] for scheme in cell["schemes"]]
+    return any(p99) and False not in p99
 
 
 def _fastest(one: Object) -> list[str]:

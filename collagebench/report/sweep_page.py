@@ -7,10 +7,19 @@ from collections.abc import Sequence
 
 from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.document import document
-from collagebench.report.figures import UNCOMPARED, accuracy_cell, goodput_cell, is_uncompared, scrolling, td, versus
+from collagebench.report.figures import (
+    INFINITE,
+    UNCOMPARED,
+    accuracy_cell,
+    goodput_cell,
+    is_uncompared,
+    scrolling,
+    td,
+    versus,
+)
 from collagebench.report.frame import Looks, looks_in
 from collagebench.report.gates import labelled
-from collagebench.report.html import badge, hiding, legend, noted, rest
+from collagebench.report.html import badge, hiding, legend, noted, rest, sentence
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import UNKNOWN, as_ms_range, as_times
 from collagebench.report.summary import bound_of
@@ -46,7 +55,7 @@ def _verdict(summary: Object) -> Markup:
     return tag(
         "div",
         tag("p", badge(summary["valid"])),
-        tag("p", found[0], class_="lead") if found else None,
+        tag("p", sentence(found[0]), class_="lead") if found else None,
         rest(found[1:], FIRST, "What else was found"),
         noted(firm, summary["warnings"]),
         tag("p", sweep_conditions(summary), class_="conditions"),
@@ -87,7 +96,7 @@ def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
 def _meanings(summary: Object) -> dict[str, str]:
     """Return the meanings of marks and figures on the page."""
     cells = summary["cells"]
-    said = meanings(summary, details=True)
+    said = {what: meaning for what, meaning in meanings(summary, details=True).items() if what != "inf"}
     said["interval"] = (
         "small: 95 % intervals; of latencies from how many requests of each run are slower, of their ratios from both "
         "and how alike they are run by run, of right answers in time from the variation between runs, of accuracy "
@@ -177,6 +186,8 @@ def _table(part: Slice, looks: Looks) -> Markup:
 def _p99(scheme: Object, best: bool) -> Markup:
     if scheme["unstable"]:
         return tag("td", UNSTABLE, title=" ".join(scheme["unstable"]))
+    if "p99" in scheme["infinite"]:
+        return INFINITE
     said = as_quantile(scheme, "p99")
     return td(tag("b", f"{said} *") if best else said, as_ms_range(ends_of(scheme, "p99")))
 

@@ -25,7 +25,15 @@ from collagebench.report.parts import (
 )
 from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, label_of, scheme_of, slices, variants
-from collagebench.report.table import REACH, arrivals_in_full, as_quantile, as_reach, conditions, stragglers_in_full
+from collagebench.report.table import (
+    INFINITE,
+    REACH,
+    arrivals_in_full,
+    as_quantile,
+    as_reach,
+    conditions,
+    stragglers_in_full,
+)
 
 MOST_SLICES = 12
 """The most tables of one figure and axis; other slices are in the CSV."""
@@ -96,7 +104,11 @@ def legend(summary: Object, details: bool = False) -> dict[str, str]:
     """Return the meanings of the marks and figures that are shown."""
     cells = summary["cells"]
     least = 100 * cells[0]["minimum_effect"]["latency"] if cells else 0
-    meanings = {BEST: f"the lowest p99, and those not shown to be more than {least:g} % above it"}
+    meanings = {}
+    if any(cell["fastest"] for cell in cells):
+        meanings[BEST] = f"the lowest p99, and those not shown to be more than {least:g} % above it"
+    if any("p99" in scheme["infinite"] for cell in cells for scheme in cell["schemes"] if not scheme["unstable"]):
+        meanings["inf"] = INFINITE
     if any(scheme["unstable"] for cell in cells for scheme in cell["schemes"]):
         meanings[UNSTABLE] = "cannot sustain the load: its queue grows as long as requests arrive, or most fail"
     if any(bound_of(cell["schemes"]) for cell in cells):

@@ -6,6 +6,7 @@ All of it is taken from the JSON object of `summary`, so that both agree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from collagebench.report.parts import (
 from collagebench.report.summary import bound_of, not_own
 from collagebench.report.tails import ends_of
 
+INFINITE = "infinite: too many requests failed"
 REACH = "to the farther end of the 95 % interval of p99"
 
 
@@ -174,6 +176,7 @@ def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) 
     base, least = one["baseline"], 100 * one["minimum_effect"]["latency"]
     meanings = {
         **({"accuracy": "of what was answered"} if any(scheme["failed"] for scheme in one["schemes"]) else {}),
+        **({"inf": INFINITE} if any(map(_endless, one["schemes"])) else {}),
         plus_minus: REACH,
         _versus(base): f"p99 / p99 of {base}; ~ where no difference of more than {least:g} % is shown",
         "not own": "answers that did not come from the request's own first task",
@@ -182,6 +185,11 @@ def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) 
     if bound:
         meanings["bound"] = f"no stragglers, no redundancy ({bound['source']}); a copy may beat even that"
     return meanings
+
+
+def _endless(scheme: dict[str, Any]) -> bool:
+    """Return whether the table has an infinite figure of a scheme."""
+    return bool({"p50", "p99"} & set(scheme["infinite"])) or inf in (ends_of(scheme, "p99") or ())
 
 
 def _versus(base: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from swept import swept
-from synthetic_run import change_header, make_run
+from synthetic_run import HEADER, change_header, lognormal, make_run
 from test_schema import PUBLISHED, strict
 
 from collagebench.errors import UsageError
@@ -395,3 +395,23 @@ def test_a_scheme_whose_p99_becomes_infinite_leaves_the_plot_at_the_top(crossing
     assert re.search(r'0.8: infinite</title><path class="whisker" d="M[\d. ]+l4 -6l4 6">', plot)
     lines = re.findall(r'<path d="(M[^"]+)" class="curve"><title>([^<]+)', plot)
     assert [name for line, name in lines if line.endswith(" 24.0")] == ["hedge"]
+
+
+def test_where_no_p99_is_finite_all_say_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Where every p99 is infinite, the plot is there without ticks, and table, finding and page say why; no star is."""
+    medians = {f"drop-share={share}": {"none": 0.02, "hedge": 0.02} for share in (0.1, 0.2)}
+    swept(tmp_path / "s", {"drop_share": [0.1, 0.2]}, medians)
+    for place, name in enumerate(medians):
+        shutil.rmtree(tmp_path / "s" / name)
+        rows = {scheme: [[*lognormal(place, 1, 270)[0], *[None] * 30]] * 4 for scheme in ("none", "hedge")}
+        config = {**HEADER["config"], "drop_share": 0.1 * (place + 1), "runs": 4, "requests": 300}
+        make_run(tmp_path / "s" / name, rows, header={"config": config, "engine": "simulated"})
+    _, table = said(capsys, tmp_path / "s")
+    assert "no scheme has a finite p99 from drop-share 0.1 to 0.2: too many requests fail" in " ".join(table.split())
+    assert "inf      infinite: too many requests failed" in table
+    assert "the lowest p99" not in table
+    _, page = said(capsys, tmp_path / "s", "html")
+    assert page.count("<td>infinite<small>too many failed</small></td>") == 4
+    plot = p99_plot(summarise_sweep(tmp_path / "s"))
+    assert "none and hedge coincide. A line that leaves at the top" in plot
+    assert re.findall('class="tick"[^>]*>([^<]+)', plot) == ["0.1", "0.2"]
