@@ -85,13 +85,14 @@ def _as_summary(answer: Object) -> dict[str, Any]:
     named = worth_naming(answer)
     loads = answer["asked"]["loads"]
     work = sum(load["work_s"] or 0.0 for load in loads) / len(loads)
-    slo = answer["asked"]["wishes"]["slo"]
+    slo, quantile = (answer["asked"]["wishes"][name] for name in ("slo", "quantile"))
     return {
         "slo_ms": None if slo is None else 1e3 * slo,
         "schemes": [
             {
                 "variant": one["variant"],
-                "latency_s": {answer["asked"]["wishes"]["quantile"]: one["latency_s"]},
+                "latency_s": {quantile: one["latency_s"]},
+                "infinite": [quantile] if one["latency_s"] is None else [],
                 "accuracy": {"overall": one["accuracy"]},
                 "cost": None if one["work"] is None else {"executed_s_per_request": one["work"] * work},
                 "relative": {"executed": one["work"]},

@@ -218,7 +218,7 @@ def _why_missing(scheme: dict[str, Any], metric: str, against: str) -> str:
     """Return which figure of a scheme cannot be plotted, and why."""
     if scheme["latency_s"][metric] is not None:
         return f"{against} is unknown"
-    return f"{metric} is {'infinite' if metric in scheme.get('infinite', ()) else 'unknown'}"
+    return f"{metric} is {'infinite' if metric in scheme['infinite'] else 'unknown'}"
 
 
 def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher: bool) -> Markup:

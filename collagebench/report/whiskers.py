@@ -18,6 +18,8 @@ INDENT = 10
 """Pixels by which minor rows are indented."""
 ARROW, HEAD = 18, "m-4 -3l4 3l-4 3"
 """The least length of an arrow to the right, from the centre of its mark, and its head."""
+INFINITE = "infinite"
+"""The end of the tooltip of a quantile that is infinite, and has no mark."""
 BELOW = 0.15
 """How far the axis reaches below the lowest overall accuracy; less accurate sources are shown at its end."""
 
@@ -108,7 +110,7 @@ def by_run(key: str, parts: Sequence[dict[str, Any]], variants: Sequence[str], l
 
 
 def _arrows(rows: Sequence[Row]) -> str:
-    """Return sentences about the arrows of quantiles in these rows; empty if there are none."""
+    """Return sentences about the arrows of these rows, and about missing marks; empty if there are none."""
     marks = [mark for row in rows for mark in row.marks]
     said = [
         "A hollow mark with an arrow: too few requests to bound it from above; it is at least this much."
@@ -116,6 +118,9 @@ def _arrows(rows: Sequence[Row]) -> str:
         else "",
         "A full mark with an arrow: so many requests failed that its interval has no upper end."
         if any(mark.interval and math.isinf(mark.interval[1]) for mark in marks)
+        else "",
+        "No mark: so many requests failed that it is infinite."
+        if any(mark.said.endswith(INFINITE) for mark in marks)
         else "",
     ]
     return " ".join(filter(None, said))
@@ -127,7 +132,9 @@ def quantile_marks(scheme: dict[str, Any], shapes: dict[str, str]) -> Iterable[M
         value, least = scheme["latency_s"][name], scheme["latency_at_least_s"][name]
         interval = ends_of(scheme, name)
         said = f"{scheme['variant']} {name}: "
-        if value is None and least is None:
+        if name in scheme["infinite"]:
+            yield Mark(None, None, shape, said + INFINITE)
+        elif value is None and least is None:
             yield Mark(None, None, shape, said + "not known")
         elif value is None:
             yield Mark(least, None, shape, f"{said}at least {as_ms(least)} ms", at_least=least, hollow=True)

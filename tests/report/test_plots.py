@@ -355,6 +355,17 @@ def test_an_interval_without_an_upper_end_is_an_arrow(tmp_path):
         assert "A full mark with an arrow: so many requests failed" in "".join(drawn.itertext())
 
 
+def test_an_infinite_quantile_has_no_mark_and_a_sentence(tmp_path):
+    """A p99 that is infinite has no mark, and the note says why; its description does not call it unknown."""
+    rows = {"fails": [[0.02] * 200 + [None] * 50] * 2, "whole": [[0.02] * 250] * 2}
+    for names, there in ((["whole"], False), (list(rows), True)):
+        directory = make_run(tmp_path / f"{there}", {name: rows[name] for name in names})
+        one = summarise([load(directory)])
+        said = "".join(ElementTree.fromstring(quantiles("k", one, looks_in([one]))).itertext())
+        assert ("No mark: so many requests failed that it is infinite." in said) == there
+        assert ("fails p99: infinite" in said) == there
+
+
 def stable(name: str) -> dict[str, object]:
     """Return a scheme's part of a point of a crossover's answer."""
     return {"variant": name, "value_s": 0.01, "ci95_s": None, "infinite": False, "unstable": False}

@@ -333,6 +333,15 @@ def test_the_page_has_the_interval_of_every_load(directory: Path) -> None:
             assert f"<small>{as_ms(ends[0])} to {as_ms(ends[1])}</small>" in page
 
 
+def test_a_variant_whose_latency_is_infinite_is_named_so(directory: Path) -> None:
+    """Below the plots stands that the latency of a variant is infinite, where so many of its requests fail."""
+    answer = answered(directory, ("none", "replication", "tied"))
+    infinite = next(one for one in answer["candidates"] if one["variant"] == "none")
+    assert "p99 is infinite" not in recommendation_page(answer, "t")
+    infinite["latency_s"] = None
+    assert "Not shown, as their p99 is infinite: none." in recommendation_page(answer, "t")
+
+
 def test_options_in_the_sentences_of_the_page_are_code(directory: Path) -> None:
     """An option in a sentence or a note is marked as code, so that no line breaks inside it."""
     answer = answered(directory, ("none",))
