@@ -86,7 +86,10 @@ def _verdicts(summary: Object, parts: Sequence[Object]) -> Markup:
         "div",
         tag("p", badge(summary["valid"], "all VALID", "not all VALID")),
         [
-            [tag("h2", one["name"], " ", badge(one["valid"])), [tag("p", text) for text in one["verdict"][:1]]]
+            [
+                tag("h2", one["name"], " ", badge(one["valid"])),
+                [tag("p", sentence(text)) for text in one["verdict"][:1]],
+            ]
             for one in parts
         ],
         class_="verdict",
@@ -101,7 +104,7 @@ def _verdict(one: Object) -> Markup:
     return tag(
         "div",
         tag("p", badge(one["valid"])),
-        tag("p", sentences[0], class_="lead") if sentences else None,
+        tag("p", sentence(sentences[0]), class_="lead") if sentences else None,
         rest(sentences[1:], FIRST, "The other schemes"),
         noted(firm, said_once(one, "warnings")),
         tag("p", conditions(one), class_="conditions"),

@@ -98,6 +98,14 @@ def test_invalid_run_says_why_and_draws_what_it_can(tmp_path):
     assert "≥" in tiny or "infinite" in tiny
 
 
+def test_options_in_the_first_sentence_are_code(tmp_path):
+    """An option in the verdict's first sentence is marked as code, so that no line breaks inside it."""
+    rows = {"none": [[0.1] * 50] * 2, "hedge": [[0.2] * 50] * 2}
+    text = made(make_run(tmp_path / "run", rows))
+    lead = text.split('<p class="lead">', 1)[1].split("</p>", 1)[0]
+    assert "raise <code>--requests</code> or <code>--runs</code>" in lead
+
+
 def test_too_few_requests_are_marked(tmp_path):
     """Where only a lower bound is known, the table and the plot mark it as one."""
     text = made(make_run(tmp_path / "run", {"none": [[0.1] * 200]}))
