@@ -11,7 +11,6 @@ from collagebench.report.parts import (
     as_interval,
     as_ms,
     as_ms_range,
-    as_name,
     as_p,
     as_percent,
     as_seconds,
@@ -35,7 +34,7 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     _print_within(ran, console)
     table = new_table("scheme", "source", "answers", "accuracy", "95 % interval")
     for scheme in ran:
-        name = as_name(scheme["variant"])
+        name = scheme["variant"]
         for source, share, right, interval in by_source(scheme):
             table.add_row(name, source, as_percent(share), as_percent(right), as_interval(interval))
             name = ""
@@ -58,7 +57,7 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     for scheme in ran:
         cost = scheme["cost"]
         table.add_row(
-            as_name(scheme["variant"]),
+            scheme["variant"],
             str(cost["tasks"]),
             as_seconds(cost["executed_s"]),
             as_seconds(cost["wasted_s"]),
@@ -92,7 +91,7 @@ def _print_injection(ran: list[dict[str, Any]], console: Console) -> None:
         item = scheme["injection"]
         beyond = item["beyond_floor"]
         table.add_row(
-            as_name(scheme["variant"]),
+            scheme["variant"],
             str(item["tasks"]),
             as_ms(item["error_s"]["p50"]),
             as_ms(item["error_s"]["p99"]),
@@ -114,7 +113,7 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
         return
     table = new_table("scheme", "figure", "by", "95 % interval", "ratio", "p", "real")
     for scheme in compared:
-        name = as_name(scheme["variant"])
+        name = scheme["variant"]
         for figure in FIGURES:
             item = scheme["versus"][figure]
             if item is None:
@@ -158,7 +157,7 @@ def _print_within(ran: list[dict[str, Any]], console: Console) -> None:
     table = new_table("scheme", "p50 ms", "p99 ms")
     for scheme in single:
         ends = [as_ms_range(scheme["ci95_within_s"][name]) for name in ("p50", "p99")]
-        table.add_row(as_name(scheme["variant"]), *ends)
+        table.add_row(scheme["variant"], *ends)
     print_table(table, console)
     print_line(
         console,

@@ -24,7 +24,7 @@ ENDLESS = 10_000
 LEAST = 1e-6
 """Smaller figures, such as less than a nanosecond in ms, are shown as 0: they may be mere rounding errors."""
 LONGEST_WORD = 14
-"""The most characters of a word in a variant's name that a table of 80 columns has space for."""
+"""The most characters of a word in a variant's name that every table of 80 columns has space for."""
 
 
 def new_table(*headers: str) -> Table:
@@ -39,15 +39,18 @@ def new_table(*headers: str) -> Table:
 def print_table(table: Table, console: Console, dispensable: Sequence[str] = ()) -> list[str]:
     """Print a table; if it is too wide, drop `dispensable` columns, in order, until it fits. Return the dropped ones.
 
-    No figure is ever truncated: a table that is still too wide is printed at its full width. A column without a header
-    holds bars.
+    Words are broken only where the table would be too wide. No figure is ever truncated: a table that is still too wide
+    is printed at its full width. A column without a header holds bars.
     """
     gone: list[str] = []
-    for column in table.columns:
-        lines = [line for cell in (column.header, *column.cells) for line in str(cell).split("\n")]
-        widest = max(map(cell_len, lines))
-        longest = max(cell_len(word) for line in lines for word in line.split(" "))
-        column.min_width = widest if column.no_wrap else min(LONGEST_WORD, longest)
+    _set_widths(table, most=ENDLESS)
+    excess = _least(table) - console.width
+    texts = [column for column in table.columns if not column.no_wrap]
+    if excess > 0 and texts:
+        most = max(LONGEST_WORD, max(column.min_width or 0 for column in texts) - excess)
+        for column in texts:
+            column._cells = [_broken(cell, most) if isinstance(cell, str) else cell for cell in column._cells]
+        _set_widths(table, most)
     left = list(dispensable)
     while (least := _least(table)) > console.width and left:
         header = left.pop(0)
@@ -70,6 +73,15 @@ def _least(table: Table) -> int:
     return sum(widths) + 2 * (len(widths) - 1)  # a space and a divider, also a space, between columns
 
 
+def _set_widths(table: Table, most: int) -> None:
+    """Give each column the width of its longest line or, where lines may wrap, of its longest word, at most `most`."""
+    for column in table.columns:
+        lines = [line for cell in (column.header, *column.cells) for line in str(cell).split("\n")]
+        widest = max(map(cell_len, lines))
+        longest = max(cell_len(word) for line in lines for word in line.split(" "))
+        column.min_width = widest if column.no_wrap else min(most, longest)
+
+
 def _spare_the_edge(table: Table, console: Console) -> None:
     """Remove what Rich before 14.3 adds to the last column for a trailing space that is not printed."""
     for column in table.columns:
@@ -81,9 +93,9 @@ def _spare_the_edge(table: Table, console: Console) -> None:
     last.min_width = (last.min_width or 0) - added
 
 
-def as_name(variant: str) -> str:
-    """Return a variant's name with long words broken after hyphens; Rich would break them anywhere."""
-    return " ".join("\n".join(_parts(word)) for word in variant.split(" "))
+def _broken(name: str, most: int) -> str:
+    """Return a name with words of over `most` characters broken after hyphens; Rich would break them anywhere."""
+    return " ".join("\n".join(_parts(word, most)) for word in name.split(" "))
 
 
 def name_lines(name: str, room: int) -> list[str]:
@@ -92,8 +104,8 @@ def name_lines(name: str, room: int) -> list[str]:
     return [part for line in lines for part in _parts(line)]
 
 
-def _parts(word: str) -> list[str]:
-    return wrap(word, LONGEST_WORD, break_long_words=False) or [word]
+def _parts(word: str, most: int = LONGEST_WORD) -> list[str]:
+    return wrap(word, most, break_long_words=False) or [word]
 
 
 def print_line(console: Console, text: str, style: str = "", indent: str = "") -> None:
@@ -127,8 +139,8 @@ def as_ms_range(ends: Sequence[float] | None) -> str:
 
 
 def as_seconds(seconds: float | None) -> str:
-    """Return seconds, to a tenth."""
-    return UNKNOWN if seconds is None else f"{seconds:.1f}"
+    """Return seconds, to a tenth, or to three digits if they are less."""
+    return UNKNOWN if seconds is None else with_decimals(seconds, 1)
 
 
 def as_times(value: float | None) -> str:
@@ -145,8 +157,8 @@ def as_p(p: float) -> str:
 
 
 def as_rate(value: float | None) -> str:
-    """Return a number per second."""
-    return UNKNOWN if value is None else with_decimals(value, 1)
+    """Return a number per second, to a tenth, or to a hundredth if it is less than 1."""
+    return UNKNOWN if value is None else with_decimals(value, 2 if value < 1 else 1)
 
 
 def as_rates(ends: Sequence[float] | None) -> str:

@@ -21,7 +21,6 @@ from collagebench.report.parts import (
     UNKNOWN,
     as_load,
     as_ms,
-    as_name,
     as_percent,
     as_rate,
     as_times,
@@ -199,7 +198,7 @@ def _versus(base: str) -> str:
 def _row(scheme: dict[str, Any]) -> list[str]:
     relative = scheme["relative"]
     return [
-        as_name(scheme["variant"]),
+        scheme["variant"],
         as_quantile(scheme, "p50"),
         as_quantile(scheme, "p99"),
         as_reach(scheme),
@@ -234,7 +233,7 @@ def _print_comparison(summary: dict[str, Any], console: Console) -> None:
     previous = None
     for row in rows:
         table.add_row(
-            as_name(row["variant"]) if row["variant"] != previous else "",
+            row["variant"] if row["variant"] != previous else "",
             row["run"],
             as_compared(row, "p50"),
             as_change(row, "p50"),

@@ -14,7 +14,7 @@ from collagebench.engine.experiment import straggler_facts
 from collagebench.report import print_report
 from collagebench.report.html import page
 from collagebench.report.markdown import markdown
-from collagebench.report.parts import as_ms, new_table, print_table
+from collagebench.report.parts import as_ms, as_rate, as_seconds, new_table, print_table
 from collagebench.report.summary import summarise
 from collagebench.report.table import goodput, print_summary, stragglers
 from collagebench.results.reader import load
@@ -81,12 +81,24 @@ def test_services_of_microseconds_are_told_apart_in_the_report(tmp_path):
     assert "within 0.0120 ms (none), 0.0104 ms (fast)" in found
 
 
+def test_little_is_not_shown_as_nothing():
+    """Seconds below a tenth and less than one request per second keep their digits."""
+    assert [as_seconds(seconds) for seconds in (12.34, 0.125, 0.0123, 0.0, None)] == [
+        "12.3",
+        "0.1",
+        "0.0123",
+        "0.0",
+        "-",
+    ]
+    assert [as_rate(rate) for rate in (162.64, 1.0, 0.1149, 0.004)] == ["162.6", "1.0", "0.11", "0.00400"]
+
+
 def test_an_slo_adds_how_many_answers_are_right_and_in_time(tmp_path):
     """With an SLO, a line in the report and in the Markdown gives the rate of right answers in time."""
     directory = make_run(tmp_path / "run", {"none": [[0.1] * 300 + [0.2] * 100]})
     summary = summarise([load(directory)], slo_ms=150)
     rate = summary["schemes"][0]["goodput_rps"]
-    line = f"right answers within 150 ms, per second: none {rate:.1f}"
+    line = f"right answers within 150 ms, per second: none {rate:.2f}"
     assert line in printed(directory, slo_ms=150).splitlines()
     assert line in markdown(summary).splitlines()
     assert "right answers" not in printed(directory)
@@ -99,8 +111,8 @@ def test_an_interval_of_goodput_that_ends_at_all_answers_is_not_said_to_be_narro
     scheme = summarise([load(directory)], slo_ms=150)["schemes"][0]
     rate, (low, high) = scheme["goodput_rps"], scheme["goodput_ci95_rps"]
     assert rate - low > 1.5 * (high - rate)
-    assert f"none {rate:.1f} ± {rate - low:.2g}" in printed(directory, slo_ms=150)
-    assert f"none {rate:.1f} +- {rate - low:.2g}" in printed(directory, slo_ms=150, file=AsciiIO())
+    assert f"none {rate:.2f} ± {rate - low:.2g}" in printed(directory, slo_ms=150)
+    assert f"none {rate:.2f} +- {rate - low:.2g}" in printed(directory, slo_ms=150, file=AsciiIO())
 
 
 def test_a_wide_interval_of_goodput_is_a_plain_number():
@@ -180,6 +192,18 @@ def test_long_names_are_broken_behind_a_hyphen(tmp_path):
     lines = [line.rstrip() for line in text.splitlines()]
     assert max(map(len, lines)) <= 80
     assert {"collage-", "workers=2"} <= {line.split(" ")[0] for line in lines}
+
+
+def test_a_word_is_broken_only_where_the_table_is_too_wide(tmp_path):
+    """A long word of a name is whole on a wide terminal, and on a narrow one as far as there is room for it."""
+    names = ["none", "hedge-idle hedge-delay=p90", "adaptive-replication-of-quiet-times"]
+    directory = make_run(tmp_path / "run", {name: lognormal(1, 4, 250) for name in names})
+    wide = [line.split("  ")[0] for line in printed(directory, width=120).splitlines()]
+    assert set(names) <= set(wide)
+    narrow = printed(directory).splitlines()
+    assert max(map(len, narrow)) <= 80
+    assert any(line.split() == ["hedge-delay=p90"] for line in narrow)
+    assert any(line.startswith("adaptive- ") for line in narrow)
 
 
 @pytest.mark.parametrize("width", [40, 50, 60, 66, 80])
