@@ -119,5 +119,7 @@ def test_phases_are_told_apart_without_green_cones(theme: dict[str, str]) -> Non
 
 def test_print_has_the_colours_of_the_light_page() -> None:
     """Printed pages have the colours of the light theme, because paper is white."""
-    paper = colours(re.findall(r"@media print \{\s*:root \{(.*?)\}", STYLE, re.DOTALL)[0])
-    assert {name: paper[name] for name in SCHEMES} == {name: LIGHT[name] for name in SCHEMES}
+    paper = LIGHT | colours(re.findall(r"@media print \{\s*:root \{(.*?)\}", STYLE, re.DOTALL)[0])
+    assert {name: paper[name] for name in (*SCHEMES, *PHASES)} == {name: LIGHT[name] for name in (*SCHEMES, *PHASES)}
+    themes = re.findall(r"@media ([^{]*prefers-color-scheme[^{]*) \{", STYLE)
+    assert themes == ["screen and (prefers-color-scheme: dark)"], "the dark theme is for screens alone"
