@@ -16,6 +16,7 @@ from collagebench.report.frame import (
     Box,
     Looks,
     axes,
+    coinciding,
     dot,
     figure,
     key,
@@ -154,14 +155,12 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
 
 
 def _alike(curves: Mapping[str, Sequence[Point]]) -> str:
-    """Return a sentence about schemes whose lines coincide."""
-    groups: dict[tuple[object, ...], list[str]] = {}
-    for name, points in curves.items():
-        place = tuple((point.x, point.infinite, point.value and f"{point.value:.4g}") for point in points)
-        if any(point.infinite or point.value is not None for point in points):
-            groups.setdefault(place, []).append(name)
-    same = [names for names in groups.values() if len(names) > 1]
-    return " ".join(f"{', '.join(names[:-1])} and {names[-1]} coincide." for names in same)
+    """Return sentences about schemes whose lines coincide."""
+    return coinciding(
+        (name, tuple((point.x, point.infinite, point.value and f"{point.value:.4g}") for point in points))
+        for name, points in curves.items()
+        if any(point.infinite or point.value is not None for point in points)
+    )
 
 
 def _places(part: Slice) -> list[float]:

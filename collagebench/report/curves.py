@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from collagebench.report.frame import WIDTH, Box, Looks, axes, figure, key, left_of, ms
+from collagebench.report.frame import WIDTH, Box, Looks, axes, coinciding, figure, key, left_of, ms
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import with_decimals
 from collagebench.report.scales import Scale, logarithmic, room_for
@@ -123,6 +123,7 @@ def _plot(
     x = logarithmic([second for curve in curves for second in curve.seconds], box.left, box.right)
     order = sorted(curves, key=lambda curve: -curve.at(share))
     entries = [(curve.name, curve.classes) for curve in order]
+    lines = [_line(curve, x, y, slower=slower, box=box) for curve in curves]
     drawn = [
         *axes(
             box,
@@ -134,7 +135,10 @@ def _plot(
             y_text=_as_percent,
         ),
         *guide,
-        *(_path(curve, x, y, slower=slower, box=box) for curve in curves),
+        *(
+            tag("path", tag("title", curve.name), d=line, class_=f"curve {curve.classes}", data_name=curve.name)
+            for curve, line in zip(curves, lines, strict=True)
+        ),
         *key(entries, box.right + 8, box.top + 10, WIDTH - box.right - 8),
         _reader(box, x, y),
     ]
@@ -142,7 +146,8 @@ def _plot(
         f"{words[0]} of the observed requests were answered within {_said(order, share)}. The key lists the "
         f"{words[1]}, slowest first."
     )
-    return figure(key_, title, box.bottom + 34, drawn, says=says)
+    note = coinciding((curve.name, line) for curve, line in zip(curves, lines, strict=True))
+    return figure(key_, title, box.bottom + 34, drawn, says=says, note=note or None)
 
 
 def _as_percent(share: float) -> str:
@@ -155,22 +160,19 @@ def _box(curves: Sequence[Curve]) -> Box:
     return Box(left=34, right=WIDTH - 26 - names, top=22, bottom=max(232, 22 + 14 * len(curves)))
 
 
-def _path(curve: Curve, x: Scale, y: Scale, *, slower: bool, box: Box) -> Markup:
-    """Return a curve as steps to the right and then up (or down, if `slower`)."""
+def _line(curve: Curve, x: Scale, y: Scale, *, slower: bool, box: Box) -> str:
+    """Return the path of a curve as steps to the right and then up (or down, if `slower`)."""
     if not curve.stairs:
         points = zip(curve.seconds, curve.shares, strict=True)
         known = [f"{x(second):.1f} {y(max(1 - share if slower else share, y.low)):.1f}" for second, share in points]
-        tip = tag("title", curve.name)
-        return tag("path", tip, d="M" + "L".join(known), class_=f"curve {curve.classes}", data_name=curve.name)
+        return "M" + "L".join(known)
     steps = [f"M{x.start:g} {y(1 if slower else 0):.1f}"]
     for second, share in zip(curve.seconds, curve.shares, strict=True):
         height = 1 - share if slower else share
         steps.append(f"H{x(second):.1f}V{y(max(height, y.low)):.1f}")
     if curve.shares[-1] < 1:  # the others failed
         steps.append(f"H{box.right:g}")
-    return tag(
-        "path", tag("title", curve.name), d="".join(steps), class_=f"curve {curve.classes}", data_name=curve.name
-    )
+    return "".join(steps)
 
 
 def _reader(box: Box, x: Scale, y: Scale) -> Markup:

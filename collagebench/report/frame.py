@@ -181,6 +181,15 @@ def key(entries: Sequence[tuple[str, str]], left: float, top: float, room: float
     return drawn
 
 
+def coinciding(lines: Iterable[tuple[str, object]]) -> str:
+    """Return a sentence about each group of equal lines, of which only one is seen, given pairs of name and line."""
+    groups: dict[object, list[str]] = {}
+    for name, line in lines:
+        groups.setdefault(line, []).append(name)
+    same = [names for names in groups.values() if len(names) > 1]
+    return " ".join(f"{', '.join(names[:-1])} and {names[-1]} coincide." for names in same)
+
+
 def dot(x: float, y: float, shape: str = "circle", *, hollow: bool = False, small: bool = False) -> Markup:
     """Return a mark: a circle, a square or a diamond, all of about the same size."""
     name = "mark hollow" if hollow else "mark"

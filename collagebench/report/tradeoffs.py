@@ -153,8 +153,9 @@ def _plot(
     slo = one["slo_ms"] and one["slo_ms"] / 1e3
     known = [offer.latency for offer, _ in found] + ([slo] if slo else [])
     far = min(known) > 0 and max(known) > FAR * min(known)
-    y = (of_shares if higher else linear)([value for _, value in found], BOX.bottom, BOX.top, margin=0.15)
-    box = replace(BOX, left=left_of(y, y_text))
+    top = BOX.top + 8 if slo else BOX.top  # the name of the line at the SLO is above the plot, where no dot is
+    y = (of_shares if higher else linear)([value for _, value in found], BOX.bottom, top, margin=0.15)
+    box = replace(BOX, left=left_of(y, y_text), top=top)
     x = (logarithmic if far else linear)(known, box.left, box.right, margin=0.12)
     best = front(offers(one, looks, metric))
     drawn = axes(
@@ -167,11 +168,11 @@ def _plot(
         y_text=y_text,
     )
     if slo:
-        drawn.append(tag("path", class_="guide", d=f"M{x(slo):.1f} {BOX.top:g}V{BOX.bottom:g}"))
-        drawn.append(text(x(slo) + 3, BOX.top + 9, "SLO", class_="tick"))
+        drawn.append(tag("path", class_="guide", d=f"M{x(slo):.1f} {top:g}V{BOX.bottom:g}"))
+        drawn.append(text(x(slo), top - 3, "SLO", class_="tick", anchor="middle"))
     drawn.append(_staircase(found, x, y, higher))
     places = [(x(offer.latency), y(value)) for offer, value in found]
-    kept_free = [(x(slo), BOX.top - 2, x(slo) + 26, BOX.top + 12)] if slo else []
+    kept_free = [(x(slo) - 13, top - 14, x(slo) + 13, top)] if slo else []
     shares = [f" {as_percent(offer.accuracy)}" if with_accuracy else "" for offer, _ in found]
     labelled = answer.labelled if answer else {o.name for o, _ in found if len(found) <= MOST_LABELS or o in best}
     sure = [offer.name in labelled for offer, _ in found]
@@ -180,14 +181,15 @@ def _plot(
         for (offer, _), share, always in zip(found, shares, sure, strict=True)
     ]
     labels = _labels(named, sure, places, kept_free, box.left)
-    dots: list[tuple[bool, Markup]] = []
+    dots: list[tuple[tuple[bool, bool], Markup]] = []
     for (offer, value), (left, top), label in zip(found, places, labels, strict=True):
         tip = f"{offer.name}: {metric} {as_ms(offer.latency)} ms, {said(value)}"
         mark = dot(left, top, offer.look.shape, hollow=offer not in best)
         chosen = answer is not None and offer.name == answer.chosen
         ring = tag("circle", cx=left, cy=top, r=RING, class_="ring") if chosen else None
-        dots.append((chosen, tag("g", tag("title", tip), mark, ring, *label, class_=offer.look.classes)))
-    drawn += [one for _, one in sorted(dots, key=lambda dot: dot[0])]  # the chosen one is drawn last, on top
+        dots.append(((chosen, bool(label)), tag("g", tag("title", tip), mark, ring, *label, class_=offer.look.classes)))
+    # Those with names cover those without, so that no name seems to belong to another dot; the chosen one is on top.
+    drawn += [one for _, one in sorted(dots, key=lambda dot: dot[0])]
     ratios = {scheme["variant"]: scheme["relative"]["executed"] for scheme in one["schemes"]}
     missing: dict[str, list[str]] = {}
     for scheme in one["schemes"]:
@@ -228,7 +230,7 @@ def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher:
     for latency, value in sorted(points, key=lambda point: (point[0], -point[1] if higher else point[1])):
         if not best or (value > best[-1][1] if higher else value < best[-1][1]):
             best.append((latency, value))
-    steps = [f"M{x(best[0][0]):.1f} {BOX.bottom if higher else BOX.top:g}"]
+    steps = [f"M{x(best[0][0]):.1f} {y.start if higher else y.end:g}"]
     steps += [f"H{x(latency):.1f}V{y(value):.1f}" for latency, value in best]
     return tag("path", class_="front", d="".join(steps) + f"H{BOX.right:g}")
 

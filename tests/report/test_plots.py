@@ -158,6 +158,30 @@ def test_a_curve_that_fails_ends_below_one(tmp_path):
     assert observed("none", "s0", load(make_run(tmp_path / "all", {"none": [[None] * 3]})).requests) is None
 
 
+def test_curves_that_cover_each_other_are_named(tmp_path):
+    """A sentence names the schemes whose curves are the same, as only the last is seen; there is none if all differ."""
+    rows = {"none": lognormal(1, 2, 250), "equal": lognormal(1, 2, 250), "hedge": lognormal(2, 2, 250)}
+    for names, said in ((["none", "equal", "hedge"], "none and equal coincide."), (["none", "hedge"], None)):
+        run = load(make_run(tmp_path / f"{len(names)}", {name: rows[name] for name in names}))
+        drawn = ElementTree.fromstring(tail("k", curves_of(run, looks_of({name: name for name in names}))))
+        assert drawn.findtext("p") == said
+
+
+def test_the_slo_is_named_above_the_plot():
+    """The name of the line at the SLO is above the plot, where no dot and no line covers it, and below its title."""
+    schemes = [
+        {
+            "variant": name, "latency_s": {"p99": p99}, "accuracy": {"overall": 0.9}, "runs": 1,
+            "cost": {"executed_s_per_request": 0.03}, "relative": {"executed": 1.0},
+        }
+        for name, p99 in (("a", 0.05), ("b", 0.08))
+    ]  # fmt: skip
+    plot = against_accuracy("k", {"slo_ms": 70, "schemes": schemes}, looks_of({"a": "a", "b": "b"}))
+    (name,) = [text for text in ElementTree.fromstring(plot).iter("text") if text.text == "SLO"]
+    (line,) = [path for path in ElementTree.fromstring(plot).iter("path") if path.get("class") == "guide"]
+    assert 11 + 14 < float(name.get("y")) < float(re.search(r" ([\d.]+)V", line.get("d"))[1])
+
+
 def test_the_bound_is_drawn_through_its_curve():
     """The bound's curve has the points of the header whose time is known; without any it is not drawn."""
     assert bound_curve({"curve": [[0.1, 0.005], [0.2, 0.006], [0.9, None]]}).seconds == [0.005, 0.006]
@@ -192,6 +216,9 @@ def test_an_answer_is_ringed_and_few_have_labels():
     assert sorted(labels) == sorted(names[2:4])
     (ringed,) = [group for group in drawn.iter("g") if any(one.get("class") == "ring" for one in group)]
     assert ringed is list(drawn.iter("g"))[-1]
+    assert list(drawn.iter("g"))[-2].findtext("title").startswith(f"{names[2]}: "), (
+        "no other dot covers one with a name"
+    )
     assert ringed.find("title").text.startswith(f"{names[3]}: p99 80.0 ms")
     assert f"Ringed: {names[3]}." in "".join(drawn.itertext())
 
