@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import Any
 
+from rich.cells import cell_len
+
 from collagebench.config import option
 from collagebench.report.markup import Content, Markup, tag
 from collagebench.report.parts import TIMES
@@ -221,7 +223,7 @@ def option_title(name: str, scale: Scale, config: Mapping[str, Any]) -> str:
 
 def text_width(content: str) -> float:
     """Return the approximate width of a text, in pixels."""
-    return CHARACTER * len(content)
+    return CHARACTER * cell_len(content)
 
 
 def ms(seconds: float) -> str:

@@ -6,9 +6,11 @@ range from 5 to 95 %. The shaded band is the permitted error.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from collagebench.report.frame import WIDTH, Box, axes, figure, ms
+from collagebench.report.frame import WIDTH, Box, axes, figure, left_of, ms
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, with_decimals
 from collagebench.report.scales import Scale, logarithmic
@@ -33,13 +35,14 @@ def injection(key: str, run: Run) -> Markup | None:
     groups = [part for part in np.array_split(order, min(GROUPS, len(order))) if len(part)]
     centres = [float(np.median(asked[part])) for part in groups]
     lows, middles, highs = ([float(np.quantile(missed[part], q)) for part in groups] for q in (0.05, 0.5, 0.95))
-    x = logarithmic(centres, BOX.left, BOX.right)
     most = max(2 * INJECTION_FLOOR, *(abs(value) for value in (*lows, *highs)))
     y = Scale(-1.1 * most, 1.1 * most, BOX.bottom, BOX.top)
+    box = replace(BOX, left=left_of(y, ms))
+    x = logarithmic(centres, box.left, box.right)
     drawn = [
         _band([x.low * (x.high / x.low) ** (i / 30) for i in range(31)], x, y),
         *axes(
-            BOX,
+            box,
             x,
             y,
             x_title="service time asked for, ms (log scale)",
@@ -47,7 +50,7 @@ def injection(key: str, run: Run) -> Markup | None:
             x_text=ms,
             y_text=ms,
         ),
-        tag("path", class_="axis", d=f"M{BOX.left:g} {y(0):.1f}H{BOX.right:g}"),
+        tag("path", class_="axis", d=f"M{box.left:g} {y(0):.1f}H{box.right:g}"),
     ]
     for centre, low, middle, high in zip(centres, lows, middles, highs, strict=True):
         ends = f"{as_ms_signed(low)} to {as_ms_signed(high)}"
@@ -65,7 +68,7 @@ def injection(key: str, run: Run) -> Markup | None:
         f"{says} {found.tasks:,} tasks.{beyond} Dots: median of a group of tasks; lines: 5 to 95 %. Shaded: within "
         f"{INJECTION_FLOOR * 1e3:g} ms or {100 * INJECTION_SHARE:g} %."
     )
-    return figure(key, "Stragglers: asked and achieved", BOX.bottom + 34, drawn, says=says, note=note)
+    return figure(key, "Stragglers: asked and achieved", box.bottom + 34, drawn, says=says, note=note)
 
 
 def as_ms_signed(seconds: float) -> str:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 CHARACTER = 6.9
-"""Average width of a character in a plot, in pixels, rounded up."""
+"""Average width of a character in a plot, in pixels, rounded up; a Chinese or Japanese one counts twice."""
 
 BEGIN = 3
 """Characters that a shortened name keeps of its beginning."""
@@ -93,11 +95,15 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
 
 def room_for(names: Iterable[str], most: float) -> float:
     """Return the width of the longest of `names` in pixels, at most `most`."""
-    return min(most, CHARACTER * max((len(name) for name in names), default=0) + 6)
+    return min(most, CHARACTER * max(map(cell_len, names), default=0) + 6)
 
 
 def shorten(text: str, room: float) -> str:
     """Shorten `text` to `room` pixels, keeping its beginning and its end, in which names mostly differ."""
     most = max(2, int(room / CHARACTER + 1e-9))
-    begin = min(BEGIN, most - 2)
-    return text if len(text) <= most else f"{text[:begin]}…{text[1 + begin - most :]}"
+    if cell_len(text) <= most:
+        return text
+    begin, end = text[: min(BEGIN, most - 2)], text[1:]
+    while cell_len(begin) + 1 + cell_len(end) > most and len(end) > 1:
+        end = end[1:]
+    return f"{begin}…{end}"

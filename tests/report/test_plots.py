@@ -22,7 +22,7 @@ from collagebench.report.curves import bound_curve, curves_of, observed, tail
 from collagebench.report.frame import looks_in, looks_of, option_title
 from collagebench.report.markup import Markup, tag
 from collagebench.report.phases import phases, split
-from collagebench.report.scales import Scale, linear, logarithmic, of_shares, shorten
+from collagebench.report.scales import Scale, linear, logarithmic, of_shares, room_for, shorten
 from collagebench.report.summary import summarise
 from collagebench.report.tradeoffs import Answer, Offer, against_accuracy, against_work, front
 from collagebench.report.whiskers import HEAD, accuracy, by_run, quantiles
@@ -116,6 +116,13 @@ def test_shorten_keeps_what_fits():
     assert shorten("collage 2x2 auto on 2", 120) == "col…2x2 auto on 2"
     assert [shorten("a long name", room) for room in (0, 21, 28)] == ["…e", "a…e", "a …e"]
     assert Scale(0.0, 1.0, 0.0, 100.0)(0.5) == 50.0
+
+
+def test_wide_characters_have_the_room_of_two():
+    """A Chinese or Japanese name is cut earlier than a Latin one of as many characters, as its characters are wider."""
+    assert shorten("複製する方式", 83) == "複製する方式"
+    assert shorten("複製する方式の名前が長い場合", 92) == "複製す…い場合"
+    assert room_for(["複製"], 110) == room_for(["copy"], 110)
 
 
 @pytest.fixture(scope="module")
