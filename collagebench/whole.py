@@ -67,4 +67,7 @@ def _ready(path: Path, content: bytes) -> Iterator[Callable[[], object]]:
 
 def leftovers(path: Path) -> Iterator[Path]:
     """Yield the temporary files of processes that were killed while they wrote a file."""
-    return path.parent.glob(f".{path.name}.*.partial")
+    for left in path.parent.glob(f".{path.name}.*.partial"):
+        pid = left.name.split(".")[-2]
+        if not (pid.isdecimal() and Path("/proc", pid).exists()):  # else it may be writing at this moment
+            yield left

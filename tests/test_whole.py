@@ -96,7 +96,10 @@ def test_readers_never_see_a_part(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_leaves_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process killed before the new file has its name leaves a partial file, which `leftovers` finds."""
+    """A process killed before the new file has its name leaves a partial file, which `leftovers` finds.
+
+    The file of a process that is still there is not found, because it may be writing.
+    """
     path = tmp_path / "f.json"
     script = (
         "import os, pathlib, signal, sys; from collagebench.whole import write_whole\n"
@@ -104,9 +107,11 @@ def test_what_a_killed_process_leaves_is_found(tmp_path: Path, monkeypatch: pyte
         "write_whole(pathlib.Path(sys.argv[1]), b'new')"
     )
     assert subprocess.run([sys.executable, "-c", script, path], cwd=Path(__file__).parents[1]).returncode == -9
-    (tmp_path / ".g.json.1.partial").touch()
+    others = [".g.json.9999999.partial", f".f.json.{os.getpid()}.partial"]
+    for other in others:
+        (tmp_path / other).touch()
     (left,) = leftovers(path)
-    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([".g.json.1.partial", left.name])
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([*others, left.name])
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

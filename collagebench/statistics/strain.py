@@ -16,9 +16,6 @@ from collagebench.statistics.cost import served_while_arriving
 from collagebench.statistics.quantiles import quantile
 
 BUSY = 0.9
-NEARLY = 0.8
-"""From this busy share on, queues last so long that runs of usual length differ more than ten of them show. Then the
-intervals of a p99 contain the true value in 80 to 84 % of cases instead of 95 (benchmarks/coverage.py)."""
 WAITING = 0.5
 """A queue counts from this mean wait on, in mean service times."""
 CORE = 0.8
@@ -29,14 +26,14 @@ TRANSPORT = 0.5
 """The p99 of transport may be up to this share of the median latency."""
 
 
-def strained(run: Run, variant: str, least: float = BUSY) -> dict[str, float]:
-    """Return the busy share of each role of a scheme whose workers were busier than `least` while tasks waited."""
+def strained(run: Run, variant: str) -> dict[str, float]:
+    """Return the busy share of each role of a scheme whose workers were busier than BUSY while tasks waited."""
     mine = run.of(variant)
-    return saturated(mine.tasks, mine.requests, run.scheme(variant).get("allotment") or {}, least)
+    return saturated(mine.tasks, mine.requests, run.scheme(variant).get("allotment") or {})
 
 
-def saturated(tasks: Table, requests: Table, allotment: dict[str, int], least: float = BUSY) -> dict[str, float]:
-    """Return the busy share (see `busy_share`) of each role whose workers were busier than `least` while tasks waited.
+def saturated(tasks: Table, requests: Table, allotment: dict[str, int]) -> dict[str, float]:
+    """Return the busy share (see `busy_share`) of each role whose workers were busier than BUSY while tasks waited.
 
     Tasks of the single wait at their worker, or in a common queue for all workers if the scheme has one.
     """
@@ -52,7 +49,7 @@ def saturated(tasks: Table, requests: Table, allotment: dict[str, int], least: f
         waited = float(np.nanmean(np.append(waits, 0.0))) + (
             float(before.mean()) if role == "single" and len(before) else 0.0
         )
-        if busy > least and waited > WAITING * float(service.mean()):
+        if busy > BUSY and waited > WAITING * float(service.mean()):
             found[role] = busy
     return found
 

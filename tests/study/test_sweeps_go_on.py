@@ -152,7 +152,7 @@ def test_a_cell_whose_process_was_killed_at_its_first_file_is_done_anew(whole: P
     directory, grid = tmp_path / "s", resolve_grid(ASKED)
     cell = directory / grid.cells[0].name
     cell.mkdir(parents=True)
-    (cell / ".run.json.1.partial").write_text("{")
+    (cell / ".run.json.9999999.partial").write_text("{")
     write_sweep(directory, read_sweep(whole))
     simulate_sweep(grid, directory, resume=True, pool=ThreadPoolExecutor)
     assert records(directory) == records(whole)

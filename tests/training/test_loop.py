@@ -384,7 +384,7 @@ def test_two_trainings_do_not_write_over_each_other(tmp_path: Path) -> None:
 
 def test_what_a_killed_training_left_is_removed(tmp_path: Path) -> None:
     """The parts of a checkpoint and of a log that killed trainings left are removed by the next one; others stay."""
-    parts = [tmp_path / f".{name}.123.partial" for name in ("m.pt", "m.csv", "other.pt")]
+    parts = [tmp_path / f".{name}.9999999.partial" for name in ("m.pt", "m.csv", "other.pt")]
     for part in parts:
         part.write_bytes(b"a part")
     train(ARCHITECTURE, replace(RECIPE, epochs=1), Tones(), tmp_path / "m.pt")

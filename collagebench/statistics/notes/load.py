@@ -10,7 +10,7 @@ from collagebench.results.reader import Run
 from collagebench.statistics.in_vain import sent_again
 from collagebench.statistics.intervals import half_width
 from collagebench.statistics.quantiles import requests_needed
-from collagebench.statistics.strain import BUSY, NEARLY, strained
+from collagebench.statistics.strain import strained
 from collagebench.stragglers.causes import NATURAL
 
 UNSEEN = 0.05
@@ -25,13 +25,9 @@ bursts."""
 def saturation(run: Run, variant: str) -> list[str]:
     """Report the roles of a scheme whose workers were busy nearly all the time."""
     return [
-        f"{variant}: its {role} workers were busy {100 * busy:.0f} % of the time while tasks waited, so "
-        + (
-            "latencies depend on the length of the run: lower --utilisation or --rate, or give it more workers."
-            if busy > BUSY
-            else "the interval of its p99 is too narrow: raise --requests."
-        )
-        for role, busy in strained(run, variant, NEARLY).items()
+        f"{variant}: its {role} workers were busy {100 * busy:.0f} % of the time while tasks waited, so latencies "
+        "depend on the length of the run: lower --utilisation or --rate, or give it more workers."
+        for role, busy in strained(run, variant).items()
     ]
 
 
