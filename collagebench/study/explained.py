@@ -113,10 +113,17 @@ def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candi
         name = "No redundancy" if after.scheme == "none" else after.variant
         less_sure = status(after, wishes) == "perhaps" or after.at_most > choice.at_most
         why = ", no worse in any figure but less certain" if after.beats(choice) and less_sure else ""
+        if choice.scheme == "none" and wishes.slo is None and _faster(after, choice):
+            why = ", and faster in these runs (more --runs would tell)"
         return f"Next best{why}: {name} with {figures(after, wishes)}."
     if len(judged) == 1:
         return "No other scheme was asked about (--scheme)."
     return f"No other scheme meets the requirements: {_nearly(choice, judged, wishes)}."
+
+
+def _faster(one: Candidate, other: Candidate) -> bool:
+    """Tell whether a candidate was faster than another by more than a difference that is too small to count."""
+    return one.worst.latency * (1 + ABOUT["latency"]) < other.worst.latency
 
 
 def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str:
@@ -130,23 +137,24 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
 def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str | None:
     """Name a clearly cheaper candidate that is only perhaps good enough, or else the fastest that is ruled out.
 
-    It is the cheapest with an SLO, the fastest without one, as in the ranking. Return None if none is cheaper. The one
-    without redundancy is never named as ruled out: another line covers it.
+    It is the cheapest with an SLO, the fastest without one, as in the ranking. Without an SLO, the fastest that is good
+    enough for at most half the extra work comes before those that are ruled out. Return None if none is cheaper. The
+    one without redundancy is never named as ruled out: another line covers it.
     """
     cheaper = [one for one in judged if one.cost < choice.cost - ABOUT["cost"]]
-    if status(choice, wishes) == "meets":
-        unsure = [one for one in cheaper if status(one, wishes) == "perhaps"]
-        if unsure:
-            best = min(unsure, key=lambda one: one.worst.latency if wishes.slo is None else one.cost)
-            gives = f"{_latency(best, wishes)}, {_accuracy(best, wishes)}"
-            return (
-                f"Cheaper, and perhaps good enough: {_name(best)} ({_work(best)}) with {gives}; more --runs would tell."
-            )
-    some = [one for one in cheaper if one is not judged[0] and status(one, wishes) not in ("meets", "perhaps")]
-    steady = [one for one in some if one.worst.unsteady is None]
-    if not steady:
+    of = {kind: [one for one in cheaper if status(one, wishes) == kind] for kind in WORDS}
+    if status(choice, wishes) == "meets" and of["perhaps"]:
+        best = min(of["perhaps"], key=lambda one: one.worst.latency if wishes.slo is None else one.cost)
+        gives = f"{_latency(best, wishes)}, {_accuracy(best, wishes)}"
+        return f"Cheaper, and perhaps good enough: {_name(best)} ({_work(best)}) with {gives}; more --runs would tell."
+    fast = [one for one in of["meets"] if one.cost - 1 <= (choice.cost - 1) / 2 and _faster(one, judged[0])]
+    if wishes.slo is None and fast:
+        best = min(fast, key=lambda one: one.worst.latency)
+        return f"For at most half the extra work: {best.variant} with {figures(best, wishes)}."
+    ruled_out = [one for kind in ("late", "inaccurate", "expensive") for one in of[kind] if one is not judged[0]]
+    if not ruled_out:
         return None
-    best = min(steady, key=lambda one: one.worst.latency)
+    best = min(ruled_out, key=lambda one: one.worst.latency)
     return (
         f"Cheaper, but ruled out: {best.variant} ({_work(best)}) is {WORDS[status(best, wishes)]}, with "
         f"{_latency(best, wishes)}."

@@ -6,8 +6,10 @@ the more accurate candidate wins, then the one with the lower upper end of its l
 But if the candidate without redundancy meets the wishes, it comes first, because nothing is simpler.
 
 Without an SLO, candidates that are shown to be faster than no redundancy (by the paired tests of `statistics.best` over
-the common runs) come first, then no redundancy, then the rest. Within each group, the next place goes to the cheapest,
-then the most accurate, of the fastest and those that are not shown to be slower.
+the common runs) come first, then no redundancy, then the rest. Within each group, the next place goes to the fastest,
+or to the cheapest, then the most accurate, of those that are about as fast. They need not be shown to differ: a choice
+among those that the tests do not separate would favour the least certain. benchmarks/choices.py prints how far the
+choice is from the best.
 
 ABOUT lists the differences that are too small to decide anything.
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from collagebench.statistics.best import Figure, faster_than, fastest
+from collagebench.statistics.best import Figure, faster_than
 from collagebench.study.wishes import Candidate, Wishes, status
 
 ABOUT = {"cost": 0.02, "accuracy": 0.001, "latency": 0.05, "upper end": 0.05}
@@ -79,17 +81,8 @@ def _by_speed(some: Sequence[Candidate], none: Candidate | None) -> list[Candida
     rivals = [one for one in some if one is not none]
     faster = rivals if none is None else faster_than_none(rivals, none)
     rest = [one for one in rivals if one not in faster]
-    return [*_in_groups(faster), *(one for one in some if one is none), *_in_groups(rest)]
-
-
-def _in_groups(some: Sequence[Candidate]) -> list[Candidate]:
-    """Repeatedly take the cheapest, then most accurate, of the fastest left and those not shown to be slower."""
-    left, found = list(some), []
-    while left:
-        first = _in_order(as_fast(left), ("cost", "accuracy"))[0]
-        left.remove(first)
-        found.append(first)
-    return found
+    keys = ("latency", "cost", "accuracy")
+    return [*_in_order(faster, keys), *(one for one in some if one is none), *_in_order(rest, keys)]
 
 
 def faster_than_none(some: Sequence[Candidate], none: Candidate) -> list[Candidate]:
@@ -101,15 +94,6 @@ def faster_than_none(some: Sequence[Candidate], none: Candidate) -> list[Candida
         return [one for one in steady if none.worst.latency > one.worst.latency * (1 + ABOUT["latency"])]
     names = faster_than(_figure(none), {one.variant: _figure(one) for one in steady}, ABOUT["latency"])
     return [one for one in steady if one.variant in names]
-
-
-def as_fast(some: Sequence[Candidate]) -> list[Candidate]:
-    """Return the fastest and those not shown to be slower; with a single run, those about as fast."""
-    best = min(some, key=lambda one: one.worst.latency)
-    if min(len(one.worst.by_run) for one in some) < 2:
-        return [one for one in some if one.worst.latency <= best.worst.latency * (1 + ABOUT["latency"])]
-    names = fastest({one.variant: _figure(one) for one in some}, ABOUT["latency"])
-    return [one for one in some if one.variant in names] or [best]
 
 
 def _figure(one: Candidate) -> Figure:

@@ -13,6 +13,7 @@ from real_processes import ROOT
 BENCHMARKS = Path(ROOT) / "benchmarks"
 SMALL = {
     "coding.py": "",
+    "choices.py": "--only busy --runs 3 --of 2 --draws 1 --requests 100",
     "collage_result.py": "--only iid --loads 0.3 --runs 2 --requests 200",
     "coverage.py": "--experiments 2 --comparisons 1 --paired 3",
     "dispatch_lag.py": "--seconds 0.5 --rates 50",
