@@ -17,11 +17,12 @@ from collagebench.report.differences import differences
 from collagebench.report.tails import tails
 from collagebench.report.verdict import verdict
 from collagebench.results.reader import Run
+from collagebench.results.table import Table
 from collagebench.statistics.accuracy import Answers, answers, sample
 from collagebench.statistics.comparison import MINIMUM_EFFECT, Difference, Versus, compare
 from collagebench.statistics.cost import Cost, busy_share, cost, goodput, goodput_ci95
 from collagebench.statistics.injection import injection
-from collagebench.statistics.latency import Latency, latency
+from collagebench.statistics.latency import Latency, failed_by_run, latency
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.statistics.timing import dispatch_lag, phase_means
 from collagebench.statistics.validity import judge, overwhelmed
@@ -168,7 +169,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "failed": time.failed,
         "unstable": overwhelmed(run, variant),
         **_latency(time, within=len(mine.cells) == 1),
-        "by_run": _by_run(time),
+        "by_run": _by_run(time, mine.requests),
         "tail": tails(time),
         "phases_s": phase_means(mine.requests),
         **_answers(given),
@@ -199,11 +200,17 @@ def _latency(time: Latency, within: bool) -> dict[str, Any]:
     }
 
 
-def _by_run(time: Latency) -> dict[str, list[Any]]:
+def _by_run(time: Latency, requests: Table) -> dict[str, list[Any]]:
     """Return the figures of each run; infinite if too many requests failed."""
     runs = list(time.mean_by_run)
     quantiles = {f"{name}_s": [item.by_run[run] for run in runs] for name, item in time.quantiles.items()}
-    return {"run": runs, **quantiles, "mean_s": [time.mean_by_run[run] for run in runs]}
+    failed = failed_by_run(requests)
+    return {
+        "run": runs,
+        **quantiles,
+        "mean_s": [time.mean_by_run[run] for run in runs],
+        "failed_share": [failed[run] for run in runs],
+    }
 
 
 def _answers(given: Answers) -> dict[str, Any]:

@@ -126,6 +126,13 @@ def failures(requests: Table) -> tuple[int, int]:
     return int((np.isnan(requests["latency"]) & counted).sum()), int(counted.sum())
 
 
+def failed_by_run(requests: Table) -> dict[int, float]:
+    """Return the share of each run's requests that failed, without the warm-up."""
+    counted = requests.where(~requests["warmup"])
+    failed = np.isnan(counted["latency"])
+    return {int(run): float(failed[counted["run"] == run].mean()) for run in np.unique(counted["run"])}
+
+
 def infinite_if_failed(requests: Table) -> NDArray[np.float64]:
     """Return the latency of every request in seconds; infinite if it has no answer."""
     seconds = requests["latency"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
@@ -10,6 +11,7 @@ from collagebench.config import SchemeConfig
 from collagebench.report.summary import LOST, failing
 from collagebench.report.tails import tail_of
 from collagebench.report.verdict import by_single
+from collagebench.statistics.intervals import half_width
 from collagebench.statistics.notes.sample import few_fleets
 from collagebench.study.candidates import NONE
 from collagebench.study.points import of_scheme
@@ -31,6 +33,7 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
     own, plain = (_right(summary, name) for name in (variant, NONE.variant))
     lost = plain - own if own is not None and plain is not None else None
     against = one["versus"]["accuracy"] if one["versus"] else None
+    failed = _failed_more(one, of_scheme(summary, NONE.variant))
     ends = one["accuracy"]["ci95"]
     unsteady = [reason for reason in summary["reasons"] if reason.startswith(f"{variant}: ")]
     if failing(one) == LOST:  # its latency is infinite then, which is reason enough
@@ -49,7 +52,7 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
         work=one["relative"]["executed"] if one["versus"] or variant == NONE.variant else None,
         unsteady=unsteady[0].removeprefix(f"{variant}: ") if unsteady else None,
         accuracy_low=own - _uncertain(own, one, ends) if own is not None and ends else None,
-        lost_high=lost if lost is None or one["versus"] is None else _at_most(lost, one, against),
+        lost_high=lost if lost is None or one["versus"] is None else _at_most(lost, one, against, failed),
     )
 
 
@@ -62,13 +65,23 @@ def _uncertain(own: float, one: dict[str, Any], ends: Sequence[float]) -> float:
     return max(below, own * float(1 - rates[0] / rate))  # how many requests fail is a matter of chance, too
 
 
-def _at_most(lost: float, one: dict[str, Any], against: dict[str, Any] | None) -> float:
-    """Return the upper end of the interval of a scheme's loss; `against` compares its answers with no redundancy's."""
+def _at_most(lost: float, one: dict[str, Any], against: dict[str, Any] | None, failed: float) -> float:
+    """Return the upper end of the interval of a scheme's loss.
+
+    `against` compares its answers with no redundancy's; `failed` is the possible error of how many more of its requests
+    fail. The two errors are independent.
+    """
     if by_single(one) and not (against and against["won"] + against["lost"]):
-        return lost  # the same model answers, and no answer differs
+        return lost + failed  # the same model answers, and no answer differs
     if against is None:
         return 1.0  # no request has a known answer from both
-    return float(lost + against["difference"] - against["ci95"][0])
+    return lost + math.hypot(against["difference"] - against["ci95"][0], failed)
+
+
+def _failed_more(one: dict[str, Any], plain: dict[str, Any]) -> float:
+    """Return half the 95 % interval of the difference between the shares of failed requests, from the runs of both."""
+    own, other = (dict(zip(of["run"], of["failed_share"], strict=True)) for of in (one["by_run"], plain["by_run"]))
+    return half_width([own[run] - other[run] for run in own.keys() & other.keys()]) or 0.0
 
 
 def _right(summary: Summary, variant: str) -> float | None:

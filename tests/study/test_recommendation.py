@@ -24,6 +24,7 @@ from collagebench.report.recommendation import cautions, print_recommendation
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
+from collagebench.statistics.intervals import half_width
 from collagebench.study.candidates import NONE
 from collagebench.study.judged import candidate_of
 from collagebench.study.points import keep_answer
@@ -137,6 +138,24 @@ def test_how_many_requests_fail_is_a_matter_of_chance(tmp_path: Path) -> None:
     assert one.accuracy == pytest.approx(0.95)
     assert status(one, wishes) == "perhaps"
     assert status(one, replace(wishes, accuracy=0.9)) == "meets"
+
+
+def test_how_many_more_requests_fail_is_a_matter_of_chance(tmp_path: Path) -> None:
+    """If 0 to 2 % of a run's requests fail where none did, a loss of one point on average is only perhaps below 1.5."""
+    lost = (0, 2, 4, 6, 8, 0, 2, 4, 6, 8)
+    some = [[None] * few + [0.01 + 1e-6 * number for number in range(400 - few)] for few in lost]
+    wishes = Wishes(quantile="p50", loss=0.015)
+    summary = summarise([load(make_run(tmp_path / "run", {"none": [[0.01] * 400] * 10, "reissue": some}))])
+    one = candidate_of(SchemeConfig("reissue", "reissue"), [summary], wishes)
+    assert one.lost == pytest.approx(0.01)
+    mean = half_width([few / 400 for few in lost])
+    assert one.lost_at_most == pytest.approx(0.01 + mean)
+    assert status(one, wishes) == "perhaps"
+    assert status(one, replace(wishes, loss=0.02)) == "meets"
+    same = {"none": some, "reissue": some}  # the same requests fail in both
+    summary = summarise([load(make_run(tmp_path / "same", same))])
+    equal = candidate_of(SchemeConfig("reissue", "reissue"), [summary], wishes)
+    assert (equal.lost, equal.lost_at_most) == (0.0, 0.0)
 
 
 def test_few_answers_that_agree_do_not_show_that_a_collage_loses_none(tmp_path: Path) -> None:
