@@ -3,7 +3,8 @@
     python benchmarks/choices.py [--runs 60] [--of 10] [--draws 40] [--requests 500] [--only NAME] [--out DIRECTORY]
 
 Every candidate is simulated on each fleet, with --runs runs. Then the question is asked --draws times, each time of
---of of these runs, drawn at random. What all runs together say is taken as the truth.
+--of of these runs, drawn at random. What all runs together say is taken as the truth, which they know only so well: one
+run in sixty with a rare disaster moves a p99 far.
 
 Asked without an SLO: by how many times the choice's true p99 exceeds the lowest (the mean, the value that nine tenths
 do not exceed, and the worst), and its work, beside that of the cheapest that is truly at most 5 % slower than the

@@ -135,22 +135,22 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
 
 
 def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str | None:
-    """Name a clearly cheaper candidate that is only perhaps good enough, or else the fastest that is ruled out.
+    """Name a clearly cheaper candidate, and what is wrong with it; None if there is none.
 
-    It is the cheapest with an SLO, the fastest without one, as in the ranking. Without an SLO, the fastest that is good
-    enough for at most half the extra work comes before those that are ruled out. Return None if none is cheaper. The
+    Without an SLO it is the fastest that is good enough for at most half the extra work. Otherwise it is one that is
+    only perhaps good enough (the cheapest, or the fastest without an SLO), or else the fastest that is ruled out. The
     one without redundancy is never named as ruled out: another line covers it.
     """
     cheaper = [one for one in judged if one.cost < choice.cost - ABOUT["cost"]]
     of = {kind: [one for one in cheaper if status(one, wishes) == kind] for kind in WORDS}
-    if status(choice, wishes) == "meets" and of["perhaps"]:
-        best = min(of["perhaps"], key=lambda one: one.worst.latency if wishes.slo is None else one.cost)
-        gives = f"{_latency(best, wishes)}, {_accuracy(best, wishes)}"
-        return f"Cheaper, and perhaps good enough: {_name(best)} ({_work(best)}) with {gives}; more --runs would tell."
     fast = [one for one in of["meets"] if one.cost - 1 <= (choice.cost - 1) / 2 and _faster(one, judged[0])]
     if wishes.slo is None and fast:
         best = min(fast, key=lambda one: one.worst.latency)
         return f"For at most half the extra work: {best.variant} with {figures(best, wishes)}."
+    if status(choice, wishes) == "meets" and of["perhaps"]:
+        best = min(of["perhaps"], key=lambda one: one.worst.latency if wishes.slo is None else one.cost)
+        gives = f"{_latency(best, wishes)}, {_accuracy(best, wishes)}"
+        return f"Cheaper, and perhaps good enough: {_name(best)} ({_work(best)}) with {gives}; more --runs would tell."
     ruled_out = [one for kind in ("late", "inaccurate", "expensive") for one in of[kind] if one is not judged[0]]
     if not ruled_out:
         return None
