@@ -346,6 +346,21 @@ def test_runs_that_met_too_few_bursts(tmp_path, periods, arrivals, noted):
     assert all(f"the runs met {met}" in text and "known only to ±62 %" in text for text in found)
 
 
+@pytest.mark.parametrize(("slower", "noted"), [(1.09, False), (1.3, True)])
+def test_two_runs_that_are_as_alike_as_chance_makes_them_met_no_bursts(tmp_path, slower, noted):
+    """Of two runs of 400 requests, a load that differs by 9 % is chance; one that differs by 30 % is not."""
+    facts = {"arrivals": {"count": 9, "rate": 1.0, "whole_seconds": False, "sha256": "0"}}
+    config = HEADER["config"] | {"arrivals": "day.csv"}
+    writer = RunWriter(tmp_path / "run", {**HEADER, "config": config, "schemes": SCHEMES, **facts})
+    for run, gap in enumerate((1.0, slower)):
+        for number in range(400):
+            writer.request(request(run=run, number=number, arrival=gap * number))
+            writer.task(task(run=run, number=number, sent=gap * number, ended=gap * number + 0.01))
+        writer.cell(cell(run=run, requests=400))
+    writer.finish("done")
+    assert any("the runs met different parts" in text for text in warnings(load(tmp_path / "run"))) == noted
+
+
 def test_growth_of_a_known_queue():
     """Requests open for half a second do not grow; requests that are never answered grow by half of their number."""
     arrival = np.arange(0, 100, 0.25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ LOAD = 0.1
 UNEVEN = 0.14
 """If the mean gap between arrivals is known only to this share of it (Student's t over the runs), the runs met too few
 bursts."""
+CHANCE = 2.0
+"""The mean gaps of the runs of a log must vary this many times as much as those of independent gaps would."""
 
 
 def saturation(run: Run, variant: str) -> list[str]:
@@ -98,6 +101,9 @@ def few_bursts(run: Run) -> list[str]:
         return []
     cause = "the runs met so few bursts that their mean load"
     if "parameters" not in facts:
+        by_chance = mean / math.sqrt(max(len(requests) / len(gaps) - 1, 1))
+        if float(np.std(gaps, ddof=1)) <= CHANCE * by_chance:
+            return []
         log = Path(str(run.config.get("arrivals"))).name
         cause = f"the runs met different parts of {log}, whose load differs so much that its mean"
     return [
