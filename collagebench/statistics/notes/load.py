@@ -84,7 +84,8 @@ def few_bursts(run: Run) -> list[str]:
     variation at the p99 alone held the true value instead of 95 where the mean load of ten runs was known to a fifth,
     and 93 to 94 % where it was known to a tenth. With `bursts` it was 90 to 95 % where it was known to a sixth; those
     that also consider a lower quantile hold it in 95 to 100 % there (benchmarks/coverage.py). Poisson arrivals are even
-    enough from some 300 requests on; fewer than `requests_needed` have a note of their own.
+    enough from some 300 requests on; fewer than `requests_needed` have a note of their own. As two or three runs know
+    no mean load well, those of a log must also differ by more than independent gaps do.
     """
     met = next((mine for variant in run.variants if len((mine := run.of(variant)).cells)), None)
     facts = run.header.get("arrivals") or {}
