@@ -10,7 +10,7 @@ from typing import Any
 from collagebench.report.recommendation import said_points, said_right
 from collagebench.schemes import SCHEMES
 from collagebench.study.candidates import Left
-from collagebench.study.ranking import ABOUT
+from collagebench.study.ranking import ABOUT, faster_than_none
 from collagebench.study.wishes import Candidate, Status, Wishes, status
 
 MISSES = 3
@@ -43,10 +43,12 @@ def explain(
     lines = [_chosen(choice, wishes, len(judged) > 1)] if choice else _nothing(nearest, wishes)
     lines += _beside(plain, choice, wishes, loads)
     if choice is not None:
-        lines.append(_next(choice, order[1:], judged, wishes))
-        cheaper = _cheaper(choice, judged, wishes)
-        if cheaper:
-            lines.append(cheaper)
+        half = _half(choice, judged, wishes)
+        lines.append(_next(choice, order[1:], judged, wishes, half))
+        if half is None:
+            lines += _cheaper(choice, judged, wishes)
+        elif half is not order[1]:
+            lines.append(f"For at most half the extra work: {half.variant} with {figures(half, wishes)}.")
     lines.append(_rest(judged, left, wishes))
     return lines
 
@@ -107,7 +109,9 @@ def _without(plain: Candidate, wishes: Wishes) -> str:
     )
 
 
-def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candidate], wishes: Wishes) -> str:
+def _next(
+    choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candidate], wishes: Wishes, half: Candidate | None
+) -> str:
     if others:
         after = others[0]
         name = "No redundancy" if after.scheme == "none" else after.variant
@@ -115,6 +119,8 @@ def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candi
         why = ", no worse in any figure but less certain" if after.beats(choice) and less_sure else ""
         if choice.scheme == "none" and wishes.slo is None and _faster(after, choice):
             why = ", and faster in these runs (more --runs would tell)"
+        if after is half:
+            why = ", for at most half the extra work"
         return f"Next best{why}: {name} with {figures(after, wishes)}."
     if len(judged) == 1:
         return "No other scheme was asked about (--scheme)."
@@ -134,31 +140,40 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
     return f"the fastest other is {fastest.variant} with {_latency(fastest, wishes)} ({WORDS[status(fastest, wishes)]})"
 
 
-def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str | None:
-    """Name a clearly cheaper candidate, and what is wrong with it; None if there is none.
+def _half(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> Candidate | None:
+    """Return, without an SLO, the fastest that is good enough for at most half the extra work of the choice.
 
-    Without an SLO it is the fastest that is good enough for at most half the extra work. Otherwise it is one that is
-    only perhaps good enough (the cheapest, or the fastest without an SLO), or else the fastest that is ruled out. The
-    one without redundancy is never named as ruled out: another line covers it.
+    It must be shown to be faster than no redundancy. None if there is none, or if the choice takes no extra work.
+    """
+    if wishes.slo is not None or not 1 < choice.cost < inf:
+        return None
+    good = [one for one in judged if one is not judged[0] and status(one, wishes) == "meets"]
+    most = min(choice.cost - ABOUT["cost"], 1 + (choice.cost - 1) / 2)
+    some = [one for one in faster_than_none(good, judged[0]) if one.cost <= most]
+    return min(some, key=lambda one: one.worst.latency, default=None)
+
+
+def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> list[str]:
+    """Name a clearly cheaper candidate, and what is wrong with it, if there is one.
+
+    It is one that is only perhaps good enough (the cheapest, or the fastest without an SLO), or else the fastest that
+    is ruled out. The one without redundancy is never named as ruled out: another line covers it.
     """
     cheaper = [one for one in judged if one.cost < choice.cost - ABOUT["cost"]]
     of = {kind: [one for one in cheaper if status(one, wishes) == kind] for kind in WORDS}
-    fast = [one for one in of["meets"] if one.cost - 1 <= (choice.cost - 1) / 2 and _faster(one, judged[0])]
-    if wishes.slo is None and fast:
-        best = min(fast, key=lambda one: one.worst.latency)
-        return f"For at most half the extra work: {best.variant} with {figures(best, wishes)}."
     if status(choice, wishes) == "meets" and of["perhaps"]:
         best = min(of["perhaps"], key=lambda one: one.worst.latency if wishes.slo is None else one.cost)
         gives = f"{_latency(best, wishes)}, {_accuracy(best, wishes)}"
-        return f"Cheaper, and perhaps good enough: {_name(best)} ({_work(best)}) with {gives}; more --runs would tell."
+        named = f"{_name(best)} ({_work(best)}) with {gives}"
+        return [f"Cheaper, and perhaps good enough: {named}; more --runs would tell."]
     ruled_out = [one for kind in ("late", "inaccurate", "expensive") for one in of[kind] if one is not judged[0]]
     if not ruled_out:
-        return None
+        return []
     best = min(ruled_out, key=lambda one: one.worst.latency)
-    return (
+    return [
         f"Cheaper, but ruled out: {best.variant} ({_work(best)}) is {WORDS[status(best, wishes)]}, with "
         f"{_latency(best, wishes)}."
-    )
+    ]
 
 
 def _rest(judged: Sequence[Candidate], left: Sequence[Left], wishes: Wishes) -> str:
