@@ -10,7 +10,7 @@ from typing import Any
 from collagebench.report.recommendation import said_points, said_right
 from collagebench.schemes import SCHEMES
 from collagebench.study.candidates import Left
-from collagebench.study.ranking import ABOUT, faster_than_none
+from collagebench.study.ranking import ABOUT
 from collagebench.study.wishes import Candidate, Status, Wishes, status
 
 MISSES = 3
@@ -43,7 +43,7 @@ def explain(
     lines = [_chosen(choice, wishes, len(judged) > 1)] if choice else _nothing(nearest, wishes)
     lines += _beside(plain, choice, wishes, loads)
     if choice is not None:
-        half = _half(choice, judged, wishes)
+        half = _half(order, plain, wishes)
         lines.append(_next(choice, order[1:], judged, wishes, half))
         if half is None:
             lines += _cheaper(choice, judged, wishes)
@@ -140,16 +140,19 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
     return f"the fastest other is {fastest.variant} with {_latency(fastest, wishes)} ({WORDS[status(fastest, wishes)]})"
 
 
-def _half(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> Candidate | None:
+def _half(order: Sequence[Candidate], plain: Candidate, wishes: Wishes) -> Candidate | None:
     """Return, without an SLO, the fastest that is good enough for at most half the extra work of the choice.
 
-    It must be shown to be faster than no redundancy. None if there is none, or if the choice takes no extra work.
+    If no redundancy is perhaps good enough as well, it must be faster and rank higher. None if there is none, or if the
+    choice takes no extra work.
     """
-    if wishes.slo is not None or not 1 < choice.cost < inf:
+    extra = order[0].cost - 1
+    if wishes.slo is not None or not 0 < extra < inf:
         return None
-    good = [one for one in judged if one is not judged[0] and status(one, wishes) == "meets"]
-    most = min(choice.cost - ABOUT["cost"], 1 + (choice.cost - 1) / 2)
-    some = [one for one in faster_than_none(good, judged[0]) if one.cost <= most]
+    better = [one for one in order if status(one, wishes) == "meets"]
+    if plain in order:
+        better = [one for one in better if order.index(one) < order.index(plain) and _faster(one, plain)]
+    some = [one for one in better if one.cost - 1 <= min(extra / 2, extra - ABOUT["cost"])]
     return min(some, key=lambda one: one.worst.latency, default=None)
 
 

@@ -305,6 +305,9 @@ def test_half_the_extra_work_is_said_only_of_what_is_shown_to_be_faster() -> Non
         order = ranked(judged, Wishes())
         assert order[0] is first
         assert "half the extra" not in " ".join(explain(judged, order, {}, (), Wishes(), ()))
+    failing = candidate("none", inf, by_run=(inf, 0.12, 0.09, 0.115))  # not good enough itself
+    judged = [failing, faster, lucky]
+    assert "half the extra work: lucky" in " ".join(explain(judged, ranked(judged, Wishes()), {}, (), Wishes(), ()))
 
 
 def test_a_faster_runner_up_of_no_redundancy_calls_for_more_runs() -> None:
