@@ -48,7 +48,9 @@ def explain(
         if half is None:
             lines += _cheaper(choice, judged, wishes)
         elif half is not order[1]:
-            lines.append(f"For at most half the extra work: {half.variant} with {figures(half, wishes)}.")
+            shown = plain not in order or order.index(half) < order.index(plain)
+            more = "" if shown else ", and faster than no redundancy in these runs (more --runs would tell)"
+            lines.append(f"For at most half the extra work{more}: {half.variant} with {figures(half, wishes)}.")
     lines.append(_rest(judged, left, wishes))
     return lines
 
@@ -143,17 +145,18 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
 def _half(order: Sequence[Candidate], plain: Candidate, wishes: Wishes) -> Candidate | None:
     """Return, without an SLO, the fastest that is good enough for at most half the extra work of the choice.
 
-    If no redundancy is perhaps good enough as well, it must be faster and rank higher. None if there is none, or if the
-    choice takes no extra work.
+    If no redundancy is perhaps good enough as well, it must be faster than that, and preferably shown to be so. None if
+    there is none, or if the choice takes no extra work.
     """
     extra = order[0].cost - 1
     if wishes.slo is not None or not 0 < extra < inf:
         return None
-    better = [one for one in order if status(one, wishes) == "meets"]
+    most = 1 + min(extra / 2, extra - ABOUT["cost"])
+    found = [one for one in order if one is not plain and status(one, wishes) == "meets" and one.cost <= most]
     if plain in order:
-        better = [one for one in better if order.index(one) < order.index(plain) and _faster(one, plain)]
-    some = [one for one in better if one.cost - 1 <= min(extra / 2, extra - ABOUT["cost"])]
-    return min(some, key=lambda one: one.worst.latency, default=None)
+        found = [one for one in found if _faster(one, plain)]
+        found = [one for one in found if order.index(one) < order.index(plain)] or found
+    return min(found, key=lambda one: one.worst.latency, default=None)
 
 
 def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> list[str]:
