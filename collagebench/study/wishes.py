@@ -47,7 +47,7 @@ class Wishes:
             raise UsageError(f"--slo-quantile must be one of {', '.join(QUANTILES)}, not {self.quantile!r}")
         for name, least, most in (("accuracy", 0.0, 1.0), ("loss", 0.0, 1.0), ("budget", 0.0, math.inf)):
             value = getattr(self, name)
-            if value is not None and not least <= value <= most:
+            if value is not None and not (least <= value <= most and math.isfinite(value)):
                 ends = f"from {least:g} to {most:g}" if most < math.inf else f"from {least:g} up"
                 raise UsageError(f"--{OPTIONS[name]} is a share {ends}, not {value:g}")
 

@@ -239,6 +239,7 @@ def test_the_front_holds_just_those_that_no_other_beats(candidates: list[Candida
         ({"accuracy": 95.0}, "--accuracy-floor is a share from 0 to 1, not 95"),
         ({"loss": -0.1}, "--accuracy-loss is a share from 0 to 1, not -0.1"),
         ({"budget": -1.0}, "--budget is a share from 0 up, not -1"),
+        ({"budget": inf}, "--budget is a share from 0 up, not inf"),
     ],
 )
 def test_wishes_that_make_no_sense_are_refused(wishes: dict[str, object], said: str) -> None:
