@@ -139,7 +139,7 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
     if not others:
         return "none of the others can keep up"
     fastest = min(others, key=lambda one: one.worst.latency)
-    return f"the fastest other is {fastest.variant} with {_latency(fastest, wishes)} ({WORDS[status(fastest, wishes)]})"
+    return f"the fastest other is {_name(fastest)} with {_latency(fastest, wishes)} ({WORDS[status(fastest, wishes)]})"
 
 
 def _half(order: Sequence[Candidate], plain: Candidate, wishes: Wishes) -> Candidate | None:

@@ -210,7 +210,9 @@ def _as_json(one: Candidate) -> dict[str, Any]:
         "bounded": worst.bounded,
         "at_most_s": finite(one.at_most),
         "accuracy": one.accuracy,
+        "accuracy_at_least": one.accuracy_at_least,
         "lost": one.lost,
+        "lost_at_most": one.lost_at_most,
         "work": finite(one.cost),
         "unsteady": worst.unsteady,
         "loads": [
@@ -219,7 +221,9 @@ def _as_json(one: Candidate) -> dict[str, Any]:
                 "bounded": at.bounded,
                 "ci95_s": [at.low, at.high] if at.high < inf else None,
                 "accuracy": at.accuracy,
+                "accuracy_at_least": at.accuracy_low,
                 "lost": at.lost,
+                "lost_at_most": at.lost_high,
                 "work": at.work,
                 "unsteady": at.unsteady,
             }

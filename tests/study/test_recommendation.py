@@ -20,7 +20,7 @@ from synthetic_run import make_run
 from collagebench.config import Config, SchemeConfig
 from collagebench.errors import OutputError
 from collagebench.report.parts import as_ms
-from collagebench.report.recommendation import cautions, print_recommendation
+from collagebench.report.recommendation import cautions, print_recommendation, said_points
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
@@ -127,6 +127,8 @@ def test_an_answer_that_never_comes_is_not_right(directory: Path) -> None:
     assert guessing["lost"] == pytest.approx(plain["accuracy"] - guessing["accuracy"])
     assert guessing["lost"] < 0.01
     assert answer["choice"] == "default"
+    assert f", perhaps {said_points(guessing['lost_at_most'], 0.01)})" in answer["explanation"][0]
+    assert guessing["accuracy_at_least"] < guessing["accuracy"] == guessing["loads"][0]["accuracy"]
 
 
 def test_how_many_requests_fail_is_a_matter_of_chance(tmp_path: Path) -> None:

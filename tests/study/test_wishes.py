@@ -406,3 +406,10 @@ def test_whatever_bears_the_load_is_faster_than_no_redundancy_that_does_not() ->
     """Any scheme that sustains the load is faster than no redundancy that does not, unlike one that does not either."""
     none, other = (candidate(name, 0.1, unsteady="its queue grew") for name in ("none", "tied"))
     assert faster_than_none([other, HEDGE, NONE], none) == [HEDGE, NONE]
+
+
+def test_no_redundancy_is_called_so_as_the_fastest_other() -> None:
+    """If only one scheme meets the SLO and no redundancy is the fastest other, the sentence does not call it `none`."""
+    judged, wishes = [NONE, HEDGE], Wishes(slo=0.1)
+    text = " ".join(explain(judged, ranked(judged, wishes), {}, (), wishes, ()))
+    assert "No other scheme meets the requirements: the fastest other is no redundancy with a p99 of 200 ms" in text
