@@ -55,13 +55,18 @@ def explain(
     return lines
 
 
+def name_of(one: Candidate) -> str:
+    """Return what a sentence calls a candidate: a scheme called `none` would read as if there were none."""
+    return "no redundancy" if one.scheme == "none" else one.variant
+
+
 def figures(one: Candidate, wishes: Wishes) -> str:
     """Return a candidate's latency, accuracy and work as text, with the bad ends of the intervals."""
     return f"{_latency(one, wishes)}, {_accuracy(one, wishes)}, {_work(one)}"
 
 
 def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
-    what = _name(choice)
+    what = name_of(choice)
     if choice.scheme == "none" and wishes.slo is None and others:
         what += " (no scheme that meets the requirements is shown to be faster)"
     sure = status(choice, wishes) == "meets"
@@ -78,7 +83,7 @@ def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
         ]
     lines = []
     for wish, one in nearest.items():
-        lines.append(f"Without {_wish(wish, wishes)}, the nearest is {_name(one)}: {figures(one, wishes)}.")
+        lines.append(f"Without {_wish(wish, wishes)}, the nearest is {name_of(one)}: {figures(one, wishes)}.")
     return [f"No scheme meets all the requirements. {lines[0]}", *lines[1:MISSES]]
 
 
@@ -139,7 +144,8 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
     if not others:
         return "none of the others can keep up"
     fastest = min(others, key=lambda one: one.worst.latency)
-    return f"the fastest other is {_name(fastest)} with {_latency(fastest, wishes)} ({WORDS[status(fastest, wishes)]})"
+    what = WORDS[status(fastest, wishes)]
+    return f"the fastest other is {name_of(fastest)} with {_latency(fastest, wishes)} ({what})"
 
 
 def _half(order: Sequence[Candidate], plain: Candidate, wishes: Wishes) -> Candidate | None:
@@ -170,7 +176,7 @@ def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> 
     if status(choice, wishes) == "meets" and of["perhaps"]:
         best = min(of["perhaps"], key=lambda one: one.worst.latency if wishes.slo is None else one.cost)
         gives = f"{_latency(best, wishes)}, {_accuracy(best, wishes)}"
-        named = f"{_name(best)} ({_work(best)}) with {gives}"
+        named = f"{name_of(best)} ({_work(best)}) with {gives}"
         return [f"Cheaper, and perhaps good enough: {named}; more --runs would tell."]
     ruled_out = [one for kind in ("late", "inaccurate", "expensive") for one in of[kind] if one is not judged[0]]
     if not ruled_out:
@@ -191,10 +197,6 @@ def _rest(judged: Sequence[Candidate], left: Sequence[Left], wishes: Wishes) -> 
     others = {one.scheme for one in judged}  # a scheme may lack a model for some of its variants only
     named = [f"other variants of {scheme}" if scheme in others else scheme for scheme in schemes]
     return f"{text}. Not considered, for lack of a model or of workers: {', '.join(named)}." if named else f"{text}."
-
-
-def _name(one: Candidate) -> str:
-    return "no redundancy" if one.scheme == "none" else one.variant
 
 
 def _latency(one: Candidate, wishes: Wishes) -> str:

@@ -2,8 +2,9 @@
 
 The recommendation is confirmed if the live run is VALID, the choice surely meets the wishes there, and the runner-up is
 not better by more than noise. The runner-up is better if it surely meets the wishes, too, and is cheaper by more than
-ABOUT (with an SLO), or faster by more than ABOUT with an interval that does not overlap (without one). If the choice
-only perhaps meets the wishes, because its intervals are too wide, it is neither confirmed nor refuted.
+ABOUT (with an SLO, unless the choice is no redundancy, which is simpler at any cost), or faster by more than ABOUT with
+an interval that does not overlap (without one). If the choice only perhaps meets the wishes, because its intervals are
+too wide, it is neither confirmed nor refuted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collagebench.report.summary import finite, summarise
 from collagebench.results.directory import HEADER
 from collagebench.results.reader import load
 from collagebench.study.candidates import NONE
-from collagebench.study.explained import figures
+from collagebench.study.explained import figures, name_of
 from collagebench.study.judged import candidate_of
 from collagebench.study.points import interrupted, or_removed
 from collagebench.study.ranking import ABOUT
@@ -88,7 +89,7 @@ def _is_better(runner_up: Candidate, choice: Candidate, wishes: Wishes) -> bool:
     if status(runner_up, wishes) != "meets":
         return False
     if wishes.slo is not None:
-        return runner_up.cost < choice.cost - ABOUT["cost"]
+        return choice.scheme != NONE.name and runner_up.cost < choice.cost - ABOUT["cost"]
     if not runner_up.worst.latency < choice.worst.latency * (1 - ABOUT["latency"]):
         return False
     return runner_up.worst.high < choice.worst.low  # the intervals do not overlap
@@ -97,18 +98,18 @@ def _is_better(runner_up: Candidate, choice: Candidate, wishes: Wishes) -> bool:
 def _said(choice: Candidate, runner_up: Candidate | None, better: bool, valid: bool, wishes: Wishes) -> str:
     if not valid:
         return "The live run is INVALID, so it neither confirms nor refutes the choice."
-    met = status(choice, wishes)
+    met, name = status(choice, wishes), name_of(choice)
     if met not in ("meets", "perhaps"):
-        return f"Not confirmed: live, {choice.variant} did not meet the requirements."
+        return f"Not confirmed: live, {name} did not meet the requirements."
     if better and runner_up is not None:
-        return f"Not confirmed: live, {runner_up.variant} was better than {choice.variant}."
+        return f"Not confirmed: live, {name_of(runner_up)} was better than {name}."
     if met == "perhaps":
         return (
-            f"Neither confirmed nor refuted: live, {choice.variant} had {figures(choice, wishes)}, which perhaps meets "
+            f"Neither confirmed nor refuted: live, {name} had {figures(choice, wishes)}, which perhaps meets "
             "the requirements; more --runs would tell."
         )
-    rest = "" if runner_up is None else f", and {runner_up.variant} is not better by more than noise"
-    return f"Confirmed: live, {choice.variant} meets the requirements{rest}."
+    rest = "" if runner_up is None else f", and {name_of(runner_up)} is not better by more than noise"
+    return f"Confirmed: live, {name} meets the requirements{rest}."
 
 
 def _scheme(one: Mapping[str, Any]) -> SchemeConfig:

@@ -37,6 +37,8 @@ def live(name: str, high: float, latency: float = 0.08, work: float = 1.0, low: 
         ),
         (live("hedge", 0.2, latency=0.11), "Not confirmed: live, hedge did not meet the requirements."),
         (live("hedge", inf, latency=0.11), "Not confirmed: live, hedge did not meet the requirements."),
+        (live("none", 0.09), "Confirmed: live, no redundancy meets the requirements."),
+        (live("none", 0.2, latency=0.11), "Not confirmed: live, no redundancy did not meet the requirements."),
     ],
 )
 def test_what_only_perhaps_meets_the_wishes_is_neither_confirmed_nor_refuted(choice: Candidate, said: str) -> None:
@@ -57,6 +59,7 @@ def test_with_an_slo_a_runner_up_is_better_that_costs_clearly_less() -> None:
     choice = live("hedge", 0.09, work=1.1)
     assert not _is_better(live("tied", 0.095, work=1.09), choice, Wishes(slo=0.1))
     assert _is_better(live("tied", 0.095, work=1.07, latency=0.094, low=0.09), choice, Wishes(slo=0.1))
+    assert not _is_better(live("tied", 0.095, work=0.9), live("none", 0.09), Wishes(slo=0.1))  # none is simpler
 
 
 def test_without_an_slo_a_runner_up_is_better_that_is_clearly_faster() -> None:
