@@ -149,7 +149,7 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
 
 
 def _half(order: Sequence[Candidate], plain: Candidate, wishes: Wishes) -> Candidate | None:
-    """Return, without an SLO, the fastest that is good enough for at most half the extra work of the choice.
+    """Return, without an SLO, the fastest that is as surely good enough for at most half the extra work of the choice.
 
     If no redundancy is perhaps good enough as well, it must be faster than that, and preferably shown to be so. None if
     there is none, or if the choice takes no extra work.
@@ -158,7 +158,8 @@ def _half(order: Sequence[Candidate], plain: Candidate, wishes: Wishes) -> Candi
     if wishes.slo is not None or not 0 < extra < inf:
         return None
     most = 1 + min(extra / 2, extra - ABOUT["cost"])
-    found = [one for one in order if one is not plain and status(one, wishes) == "meets" and one.cost <= most]
+    sure = status(order[0], wishes)
+    found = [one for one in order if one is not plain and status(one, wishes) == sure and one.cost <= most]
     if plain in order:
         found = [one for one in found if _faster(one, plain)]
         found = [one for one in found if order.index(one) < order.index(plain)] or found

@@ -292,9 +292,19 @@ def test_without_an_slo_a_fast_one_for_half_the_extra_work_is_named() -> None:
         candidate("more", 0.05, 1.46),
         candidate("slow", 0.195, 1.1),
         candidate("wrong", 0.05, 1.1, lost=0.1),
+        candidate("wide", 0.05, 1.1, high=inf),
     ):
         judged = [NONE, fast, other]
         assert "half the extra" not in " ".join(explain(judged, ranked(judged, Wishes()), {}, (), Wishes(), ()))
+
+
+def test_where_all_is_only_perhaps_good_enough_half_the_extra_work_is_named_as_well() -> None:
+    """If no interval is known, as with few random fleets, the choice is a perhaps, and so is what needs less work."""
+    judged = [candidate(name, p99, work, high=inf) for name, p99, work in (("none", 0.2, 1), ("a", 0.05, 2))]
+    judged += [candidate("b", 0.06, 1.8, high=inf), candidate("c", 0.08, 1.1, high=inf)]
+    first, *others = explain(judged, ranked(judged, Wishes()), {}, (), Wishes(), ())
+    assert first.startswith("Perhaps use a: ")
+    assert "For at most half the extra work: c with a p99 of 80 ms, 90.0 % right, 1.10x the work." in others
 
 
 def test_half_the_extra_work_is_said_with_what_is_known_of_the_gain() -> None:
