@@ -10,7 +10,7 @@ from typing import Any
 from collagebench.report.recommendation import said_points, said_right
 from collagebench.schemes import SCHEMES
 from collagebench.study.candidates import Left
-from collagebench.study.ranking import ABOUT
+from collagebench.study.ranking import ABOUT, faster_than_none
 from collagebench.study.wishes import Candidate, Status, Wishes, status
 
 MISSES = 3
@@ -48,9 +48,7 @@ def explain(
         if half is None:
             lines += _cheaper(choice, judged, wishes)
         elif half is not order[1]:
-            shown = plain not in order or order.index(half) < order.index(plain)
-            more = "" if shown else ", and faster than no redundancy in these runs (more --runs would tell)"
-            lines.append(f"For at most half the extra work{more}: {half.variant} with {figures(half, wishes)}.")
+            lines.append(f"For at most half the extra work: {half.variant} with {figures(half, wishes)}.")
     lines.append(_rest(judged, left, wishes))
     return lines
 
@@ -151,19 +149,17 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
 def _half(order: Sequence[Candidate], plain: Candidate, wishes: Wishes) -> Candidate | None:
     """Return, without an SLO, the fastest that is as surely good enough for at most half the extra work of the choice.
 
-    If no redundancy is perhaps good enough as well, it must be faster than that, and preferably shown to be so. None if
-    there is none, or if the choice takes no extra work.
+    If no redundancy is perhaps good enough as well, it must be shown to be faster than that. None if there is none, or
+    if the choice takes no extra work.
     """
     extra = order[0].cost - 1
     if wishes.slo is not None or not 0 < extra < inf:
         return None
     most = 1 + min(extra / 2, extra - ABOUT["cost"])
     sure = status(order[0], wishes)
-    found = [one for one in order if one is not plain and status(one, wishes) == sure and one.cost <= most]
-    if plain in order:
-        found = [one for one in found if _faster(one, plain)]
-        found = [one for one in found if order.index(one) < order.index(plain)] or found
-    return min(found, key=lambda one: one.worst.latency, default=None)
+    some = [one for one in order if one is not plain and status(one, wishes) == sure]
+    faster = faster_than_none(some, plain) if plain in order else some
+    return min((one for one in faster if one.cost <= most), key=lambda one: one.worst.latency, default=None)
 
 
 def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> list[str]:
