@@ -308,8 +308,8 @@ def test_where_all_is_only_perhaps_good_enough_half_the_extra_work_is_named_as_w
 
 
 def test_for_half_the_extra_work_only_what_is_shown_to_be_faster_than_none_is_named() -> None:
-    """For half the extra work only what is shown to be faster than none is named, unless none is not good enough itself;
-    where none is chosen, nothing is left to halve."""
+    """For half the extra work only what is shown to be faster than none is named, unless none will not do itself. Where
+    none is chosen, nothing is left to halve."""
     plain = candidate("none", 0.107, by_run=(0.10, 0.12, 0.09, 0.115))
     faster = candidate("faster", 0.07, 1.5, by_run=(0.065, 0.084, 0.056, 0.079))
     lucky = candidate("lucky", 0.093, 0.9, by_run=(0.115, 0.09, 0.07, 0.116))
