@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.results.checks import DIGITS, EXACT
 from collagebench.results.reader import Run
 from collagebench.statistics.quantiles import quantile
 
@@ -36,7 +37,8 @@ class Injection:
     wanted: float | None
     """Median of the wanted service time, in seconds."""
     beyond_floor: int | None
-    """Tasks whose inference alone exceeded the floor; None if the mode of the draws is not `floor`, or is unknown."""
+    """Tasks whose inference alone exceeded the floor, by more than rounding; None if the mode of the draws is not
+    `floor`, or is unknown."""
     by_part: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Medians of |taken - wanted| and of the wanted time, in seconds, by part: for the slow tasks, which should take at
     least twice the median, and for each worker. Parts with fewer than LEAST tasks are left out. Keys are texts to
@@ -52,7 +54,8 @@ def injection(run: Run) -> Injection:
     """Return how well the tasks of `run`, of all its schemes, took the wanted service times."""
     tasks = run.tasks.where(reported(run))
     wanted, asked = tasks["wanted_s"], tasks["asked"]
-    beyond = int((wanted > asked).sum()) if len(tasks) and run.service.get("mode") == "floor" else None
+    excess = wanted - asked - DIGITS * wanted
+    beyond = int((excess > EXACT).sum()) if len(tasks) and run.service.get("mode") == "floor" else None
     if run.header.get("engine") != "live" or not len(tasks):
         return Injection(len(tasks), None, None, None, beyond)
     error, middle = np.abs(tasks["service"] - wanted), float(np.median(wanted))

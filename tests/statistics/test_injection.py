@@ -56,6 +56,12 @@ def test_a_floor_below_inference_is_no_error_but_counted(tmp_path):
     assert judge(run) == []
 
 
+def test_rounding_puts_no_task_beyond_its_floor(tmp_path):
+    """A wanted service 1 µs above the floor, as records allow it to be off, is not beyond it; 3 µs are."""
+    tasks = [floor(0.010, compute) for compute in (0.010001, 0.010003)]
+    assert injection(run_of(tmp_path / "run", tasks)).beyond_floor == 1
+
+
 def test_factors_and_delays_have_no_floor(tmp_path):
     """If draws are factors or delays, no task is beyond a floor."""
     for mode, asked in (("add", 0.001), ("scale", 1.5)):
