@@ -74,11 +74,16 @@ def _summary(run: Run, runs: Sequence[int]) -> Any:
     return summarise([replace(run, requests=requests, tasks=tasks, cells=cells)])
 
 
+def lowest_of(truth: dict[str, Candidate]) -> float:
+    """Return the lowest true p99, in seconds, of the candidates that bear the load."""
+    return min(one.worst.latency for one in truth.values() if one.worst.unsteady is None)
+
+
 def without_slo(truth: dict[str, Candidate], drawn: Sequence[Sequence[Candidate]]) -> str:
     """Return how far the choices are from the best, as text."""
     choices = [truth[ranked(some, Wishes(loss=1.0))[0].variant] for some in drawn]
+    lowest = lowest_of(truth)
     steady = [one for one in truth.values() if one.worst.unsteady is None]
-    lowest = min(one.worst.latency for one in steady)
     cheapest = min(one.cost for one in steady if one.worst.latency <= lowest * (1 + ABOUT["latency"]))
     ratios = np.array([one.worst.latency for one in choices]) / lowest
     often = ", ".join(f"{name} ({count})" for name, count in Counter(one.variant for one in choices).most_common(3))
@@ -90,7 +95,7 @@ def without_slo(truth: dict[str, Candidate], drawn: Sequence[Sequence[Candidate]
 
 def with_slos(truth: dict[str, Candidate], drawn: Sequence[Sequence[Candidate]]) -> str:
     """Return how often the choices miss the SLO that they were chosen for, as text."""
-    lowest = min(one.worst.latency for one in truth.values() if one.worst.unsteady is None)
+    lowest = lowest_of(truth)
     counts: Counter[tuple[str, bool]] = Counter()
     for slo in np.geomspace(lowest, HIGHEST * lowest, SLOS):
         for said, choice in _said(Wishes(slo=float(slo), loss=1.0), drawn):
@@ -125,7 +130,7 @@ def main() -> None:
         records = simulated(FLEETS[name], asked, out / name.replace(" ", "-"))
         truth = {one.variant: one for one in judged(records, range(asked.runs))}
         drawn = [judged(records, random_.sample(range(asked.runs), asked.of)) for _ in range(asked.draws)]
-        plain, best = truth[NONE.variant].worst.latency, min(one.worst.latency for one in truth.values())
+        plain, best = truth[NONE.variant].worst.latency, lowest_of(truth)
         print(f"{name}: {FLEETS[name]}: p99 {1e3 * plain:.4g} ms without redundancy, at best {1e3 * best:.4g}")
         print(f"  without an SLO: {without_slo(truth, drawn)}")
         print(f"  {SLOS} SLOs: {with_slos(truth, drawn)}", flush=True)
