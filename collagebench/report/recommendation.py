@@ -5,6 +5,7 @@ All of it is taken from the answer's JSON.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
@@ -177,10 +178,12 @@ def _table(answer: Object, console: Console) -> None:
 def _shown(answer: Object) -> tuple[list[Object], int]:
     """Return the variants to show, the best first, and how many are not shown.
 
-    Those shown rank high, are on the front, or are the fastest of their scheme.
+    Those shown rank high, are on the front, are the fastest of their scheme, or are named in the explanation.
     """
     by_name = {one["variant"]: one for one in answer["candidates"]}
-    names = list(dict.fromkeys([*answer["ranking"][:6], *answer["front"], *worth_naming(answer), "none"]))
+    any_name = "|".join(re.escape(name) for name in sorted(by_name, key=len, reverse=True))
+    named = re.findall(any_name, " ".join(answer["explanation"]))
+    names = list(dict.fromkeys([*answer["ranking"][:6], *answer["front"], *worth_naming(answer), *named, "none"]))
     order = {name: place for place, name in enumerate(answer["ranking"])}
     rows = [by_name[name] for name in names if name in by_name]
     rows.sort(key=lambda one: (order.get(one["variant"], inf), bool(one["unsteady"]), one["latency_s"] or inf))

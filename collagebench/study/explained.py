@@ -40,7 +40,7 @@ def explain(
     """
     plain = judged[0]
     choice = order[0] if order else None
-    lines = [_chosen(choice, wishes, len(judged) > 1)] if choice else _nothing(nearest, wishes)
+    lines = [_chosen(choice, wishes, len(judged) > 1)] if choice else _nothing(judged, nearest, wishes)
     lines += _beside(plain, choice, wishes, loads)
     if choice is not None:
         half = _half(order, plain, wishes)
@@ -73,8 +73,10 @@ def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
     return f"{verb} {what}: {_latency(choice, wishes)}{slo}, {_accuracy(choice, wishes)}, {_work(choice)}."
 
 
-def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
+def _nothing(judged: Sequence[Candidate], nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
     """Name each single wish whose dropping would help, and the candidate that comes nearest to it."""
+    if all(one.worst.unsteady is not None for one in judged):
+        return ["No scheme can keep up, whatever the requirements: lower the load, or add workers."]
     if not nearest:
         return [
             "No scheme meets the requirements, even with any one of them dropped: relax more of them, or add workers."

@@ -307,6 +307,20 @@ def test_the_table_fits_80_columns(directory: Path) -> None:
         assert any(f" {name}* " in line or f" {name}  " in line for line in lines for name in named if len(name) > 20)
 
 
+def test_whatever_a_sentence_names_has_a_row(directory: Path) -> None:
+    """A variant that the explanation names is in the table, even if it would otherwise be one of those left out."""
+    answer = answered(directory, ("hedge", "replication"), slo=0.1)
+
+    def rows() -> str:
+        printed = StringIO()
+        print_recommendation(answer, Console(file=printed, width=100))
+        return printed.getvalue().split("─\n")[1].split("\n\n")[0]
+
+    hidden = next(one["variant"] for one in answer["candidates"] if one["variant"] not in rows())
+    answer["explanation"].append(f"Cheaper, but ruled out: {hidden} (1.02x the work) is too slow.")
+    assert hidden in rows()
+
+
 @pytest.mark.parametrize(("width", "left_out"), [(66, ["the bars"]), (50, ["the bars", "points"])])
 def test_what_a_narrow_terminal_has_no_room_for_is_left_out(directory: Path, width: int, left_out: list[str]) -> None:
     """A narrow terminal leaves out bars and columns before it breaks a name, and says which."""

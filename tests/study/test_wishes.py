@@ -381,6 +381,16 @@ def test_the_longest_answer_has_seven_sentences() -> None:
     ]
 
 
+def test_where_nothing_keeps_up_no_requirement_is_blamed() -> None:
+    """If no candidate can keep up, requirements are not said to be in the way: only load and workers are."""
+    wishes = Wishes(slo=0.1, budget=0.5)
+    judged = [candidate(name, 0.5, unsteady="overload") for name in ("none", "hedge")]
+    first = explain(judged, [], near_misses(judged, wishes), (), wishes, ())[0]
+    assert first == "No scheme can keep up, whatever the requirements: lower the load, or add workers."
+    failing = [judged[0], candidate("hedge", inf)]
+    assert "relax more of them" in explain(failing, [], near_misses(failing, wishes), (), wishes, ())[0]
+
+
 def test_a_scheme_that_lacks_a_model_for_some_variants_is_not_called_unconsidered() -> None:
     """Of a scheme that is among the candidates, only its other variants are said to be left out."""
     judged = [NONE, replace(candidate("collage 2x2", 0.06, 1.27), scheme="collage")]
