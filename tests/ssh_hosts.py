@@ -21,6 +21,8 @@ from natural_processes import processes, until
 ROOT = Path(__file__).parents[1]
 PRIVSEP = Path("/run/sshd")
 """sshd needs this empty directory."""
+SERVES = ("sshd:", "sshd-session:")
+"""How the title of a connection's process begins: before OpenSSH 9.8, and since."""
 
 
 def missing() -> str | None:
@@ -134,7 +136,7 @@ class Host:
     def hang_up(self) -> None:
         """End all connections from its side, by killing the sshd of each."""
         for pid in _pids(self.namespace):
-            if self._sshd is not None and pid != self._sshd.pid and _command(pid)[0].startswith("sshd:"):
+            if self._sshd is not None and pid != self._sshd.pid and _command(pid)[0].startswith(SERVES):
                 os.kill(pid, 9)
 
     def slow(self, rate: str) -> None:
