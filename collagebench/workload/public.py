@@ -13,6 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,8 @@ def _read(name: str, root: Path, split: str, download: bool) -> Any:
             try:
                 kind(root, train=split == "train", download=True)
             except (OSError, RuntimeError) as error:
+                if isinstance(error, HTTPError):
+                    error.close()  # it is the server's answer, too
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                 raise DataError(
                     f"{name} cannot be downloaded to {root} ({reason}); try again, or fetch it by hand"
