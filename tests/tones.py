@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
 
 
 class Tones:
@@ -25,3 +28,16 @@ class Tones:
     def load(self, indices: np.ndarray) -> np.ndarray:
         """Return the images at `indices`."""
         return self._images[indices]
+
+
+def tones(directory: Path, sizes: tuple[tuple[int, int], ...] = ((20, 16),)) -> Path:
+    """Write bright and dark images, 20 each for training and for testing, with these (width, height) in turn."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name, level in (("bright", 150), ("dark", 0)):
+            (directory / split / name).mkdir(parents=True)
+            for k in range(20):
+                width, height = sizes[k % len(sizes)]
+                pixels = (level + rng.integers(100, size=(height, width, 3))).astype(np.uint8)
+                Image.fromarray(pixels).save(directory / split / name / f"{k:02}.png")
+    return directory

@@ -32,7 +32,7 @@ class ExportCommand(SectionedCommand):
         ("Images", ("data", "download")),
         (
             "An external network",
-            ("torchvision", "weights", "network", "name", "size", "resize", "crop", "mean", "std"),
+            ("torchvision", "weights", "network", "given", "name", "size", "resize", "crop", "mean", "std"),
         ),
     )
     own = ("Output", False)
@@ -58,6 +58,7 @@ class ExportCommand(SectionedCommand):
     "--weights", type=click.Choice(["default", "none"]), help="Weights of --torchvision; default downloads them."
 )
 @own_network
+@click.option("--onnx", "given", type=click.Path(path_type=Path), help="A classifier of your own, as an ONNX file.")
 @dataset_name
 @click.option(
     "--size",
@@ -84,6 +85,7 @@ def command(
     torchvision: str | None,
     weights: str | None,
     network: str | None,
+    given: Path | None,
     name: str | None,
     out: Path,
     **before: Any,
@@ -93,12 +95,12 @@ def command(
     Each model is checked against its network, measured on the test images, and added to manifest.json in --out. A
     single is exported twice: for images, and as `coded` for the float32 images that codes produce.
 
-    With --torchvision or --network, a classifier that was not trained here becomes the single or the backup of a
-    dataset; --checkpoint holds its state dict. It takes pixels like all other models: its preprocessing becomes part of
-    the model.
+    With --torchvision, --network (whose state dict is --checkpoint) or --onnx, a classifier that was not trained here
+    becomes the single or the backup of a dataset. It takes pixels like all other models: its preprocessing becomes part
+    of the model.
     """
     require_torch()
-    if torchvision or network:
+    if torchvision or network or given:
         if len(roles) != 1 or roles[0] not in ("single", "backup"):
             raise UsageError("an external network is exported as ROLE single or backup: name one")
         if any(value is not None for value in (grid, head, k, single)):
@@ -117,6 +119,7 @@ def command(
             download=download,
             torchvision=torchvision,
             network=network,
+            onnx=given,
             weights=weights,
             checkpoint=checkpoint,
             size=before.pop("size"),
@@ -128,7 +131,8 @@ def command(
         return
     if weights or name or any(value is not None for value in before.values()):
         raise UsageError(
-            "--weights, --as, --size, --resize, --crop, --mean and --std are for --torchvision or --network; drop them"
+            "--weights, --as, --size, --resize, --crop, --mean and --std are for --torchvision, --network or --onnx; "
+            "drop them"
         )
     _export_trained(roles, dataset, data, checkpoint, grid, head, k, single, int8, out, download)
 

@@ -71,6 +71,11 @@ class Preprocessing:
         return self.resize * height // shorter, self.resize * width // shorter
 
     @property
+    def fed(self) -> tuple[int, int]:
+        """Height and width of what the network takes, after all preprocessing."""
+        return (self.crop, self.crop) if self.crop else self.resized
+
+    @property
     def input(self) -> tuple[int, int, int]:
         """Height, width and channels of the images sent to the model."""
         return (*self.image, 3)
@@ -265,7 +270,7 @@ def logits_of(network: nn.Module, architecture: Preprocessing) -> int:
         with torch.no_grad():
             logits = Foreign(network, architecture).eval()(torch.zeros((2, *architecture.input), dtype=torch.uint8))
     except (Exception, SystemExit) as error:  # networks raise anything
-        height, width = (architecture.crop, architecture.crop) if architecture.crop else architecture.resized
+        height, width = architecture.fed
         raise ModelError(f"the network cannot take images of {height}x{width} pixels ({first_line(error)})") from None
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
         kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from collagebench.coding.cells import classes
 from collagebench.errors import ModelError, first_line
 from collagebench.models.foreign import Foreign
+from collagebench.models.given import Given, joined, opset_of, raised
 from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
 
@@ -48,9 +49,24 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
     Source lines and other traces of the exporting machine are removed.
 
     Raises:
-        ModelError: torch cannot export it.
+        ModelError: torch cannot export it, or what is put behind its preprocessing does not fit there.
     """
     network.eval()
+    if not (isinstance(network, Foreign) and isinstance(network.network, Given)):
+        return _without_traces(_by_torch(network, OPSET), IR_VERSION)
+    given = network.network
+    raised(given, OPSET)
+    before = _by_torch(Foreign(torch.nn.Identity(), network.architecture), opset_of(given.model))
+    before.ir_version = IR_VERSION
+    picked = [int(place) for place in network.picked] if network.picks else None
+    with torch.no_grad():
+        classes = network(torch.zeros((1, *network.architecture.input))).shape[1]
+    model = joined(before, given, picked, classes)
+    return _without_traces(model, model.ir_version)
+
+
+def _by_torch(network: Network | Foreign, opset: int) -> onnx.ModelProto:
+    """Export a network with torch."""
     example = torch.zeros((2, *network.architecture.input), dtype=getattr(torch, network.architecture.dtype))
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # failures fill screens there
         warnings.simplefilter("ignore")  # about the exporter's internals; `check` tests the result
@@ -62,7 +78,7 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
                 input_names=["image"],
                 output_names=["logits"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
-                opset_version=OPSET,
+                opset_version=opset,
                 verbose=False,
             )
         except Exception as error:  # whatever torch does not like
@@ -74,7 +90,12 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
                 "of images, nor on their number"
             ) from None
     model: onnx.ModelProto = program.model_proto
-    model.ir_version = IR_VERSION
+    return model
+
+
+def _without_traces(model: onnx.ModelProto, ir_version: int) -> onnx.ModelProto:
+    """Remove traces of the exporting machine from a model, check it, and return it."""
+    model.ir_version = ir_version
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
         part.ClearField("doc_string")

@@ -21,6 +21,7 @@ from collagebench.models.foreign import (
     from_torchvision,
     logits_of,
 )
+from collagebench.models.given import Given
 from collagebench.models.weights import bare, fill, preprocessing_in, weights_in
 from collagebench.training.export import (
     divided,
@@ -52,8 +53,11 @@ class Brought:
     data: Path | None = None
     download: bool = False
     torchvision: str | None = None
-    """The name of a torchvision classifier; None if `network` holds an import path instead."""
+    """The name of a torchvision classifier; None if one of the next two is given instead."""
     network: str | None = None
+    """The import path of what returns a network."""
+    onnx: Path | None = None
+    """An ONNX file."""
     weights: str | None = None
     """Weights of a torchvision classifier: `default` or `none`."""
     checkpoint: Path | None = None
@@ -64,8 +68,10 @@ class Brought:
     """Options that set the preprocessing: `resize`, `crop`, `mean`, `std`."""
 
     def __post_init__(self) -> None:
-        if (self.torchvision is None) == (self.network is None):
-            raise UsageError("name one network, with --torchvision or with --network")
+        if [self.torchvision, self.network, self.onnx].count(None) != 2:
+            raise UsageError("name one network, with --torchvision, --network or --onnx")
+        if self.onnx and (self.weights or self.checkpoint):
+            raise UsageError("an ONNX file holds its weights: drop --weights and --checkpoint")
         if self.network and self.checkpoint is None:
             raise UsageError("--network needs its weights: --checkpoint F, a state dict")
         if self.network and self.weights:
@@ -156,6 +162,14 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     # A network that was trained here keeps its own preprocessing.
     trained = _trained(asked.checkpoint, images, asked.data) if asked.checkpoint else {}
     seen = trained.pop("image", None)
+    if isinstance(network, Given):
+        if int8 and network.quantised:
+            raise UsageError(f"{asked.onnx} is quantised already: drop --int8")
+        if network.size and not {"resize", "crop"} & dict(asked.before).keys():
+            if asked.dataset == "imagefolder" and asked.size is None:
+                seen = network.size
+            elif network.size[0] == network.size[1]:
+                before["resize"] = network.size[0]
     before = {**before, **trained, **dict(asked.before)}
     side = before.get("resize") if asked.size is None else asked.size
     size = images.size[:2]
@@ -167,7 +181,7 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     images = open_dataset(asked.dataset, asked.data, "test", size)
     architecture = Preprocessing(size, **before)
     logits = logits_of(network, architecture)  # this also initialises lazy layers
-    digest = fill(network, asked.checkpoint) if asked.checkpoint else None
+    digest = fill(network, asked.checkpoint) if asked.checkpoint else getattr(network, "digest", None)
     picked = _picked(asked, logits, images, categories)
     training = _training(asked, size) if int8 else None
     sample = draw(images, MEASURED)
@@ -223,6 +237,8 @@ def _trained(checkpoint: Path, images: Dataset, data: Path | None) -> dict[str, 
 
 def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], Sequence[str], dict[str, Any]]:
     """Return the network, without the checkpoint, its preprocessing, its weights' categories, and its recipe."""
+    if asked.onnx:
+        return Given(asked.onnx), {}, (), {"onnx": asked.onnx.name}
     if asked.torchvision:
         network, before, categories, weights = from_torchvision(asked.torchvision, asked.weights or "none", classes)
         before = before or IMAGENET
@@ -240,9 +256,9 @@ def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[s
     if set(images.classes) <= set(categories):
         return [categories.index(name) for name in images.classes]
     raise UsageError(
-        f"{asked.torchvision or asked.network} has {logits} classes, but {asked.data or asked.dataset} has "
-        f"{len(images.classes)} ({some_of(images.classes)}); use images of its own classes, or train its last layer "
-        "for these"
+        f"{asked.torchvision or asked.network or asked.onnx} has {logits} classes, but {asked.data or asked.dataset} "
+        f"has {len(images.classes)} ({some_of(images.classes)}); use images of its own classes, or train its last "
+        "layer for these"
     )
 
 

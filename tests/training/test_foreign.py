@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 from command_line import exit_code
 from PIL import Image
+from tones import tones
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 torchvision = pytest.importorskip("torchvision", reason="needs the train extra")
@@ -302,19 +303,6 @@ def fails():
 
 number = lambda: 7
 """
-
-
-def tones(directory: Path, sizes: tuple[tuple[int, int], ...] = ((20, 16),)) -> Path:
-    """Write bright and dark images, 20 each for training and for testing, with these (width, height) in turn."""
-    rng = np.random.default_rng(0)
-    for split in ("train", "test"):
-        for name, level in (("bright", 150), ("dark", 0)):
-            (directory / split / name).mkdir(parents=True)
-            for k in range(20):
-                width, height = sizes[k % len(sizes)]
-                pixels = (level + rng.integers(100, size=(height, width, 3))).astype(np.uint8)
-                Image.fromarray(pixels).save(directory / split / name / f"{k:02}.png")
-    return directory
 
 
 @pytest.fixture
@@ -657,7 +645,7 @@ def test_answers_that_do_not_fit_are_one_sentence(own: Path, capsys: pytest.Capt
         ),
         ((*ASKED, "--network", "my_networks:maps", "--checkpoint", "maps.pt"), 1, "gives (2, 2, 16, 20), not one row"),
         (("export", *ASKED[2:], "--checkpoint", "right.pt"), 2, "single or backup"),
-        (("export", "--crop", 3), 2, "are for --torchvision or --network"),
+        (("export", "--crop", 3), 2, "are for --torchvision, --network or --onnx"),
     ):
         assert exit_code(*arguments) == code
         said = capsys.readouterr().err
@@ -963,7 +951,7 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
         (("--torchvision", "resnet18"), 2, "choose the weights to start with"),
         (("--torchvision", "resnet18", "--weights", "none", "--start", "right.pt"), 2, "give only one of them"),
         (("--torchvision", "alexnot", "--weights", "none"), 2, "no classifier called 'alexnot'"),
-        (("--mean", 0, 0, 0), 2, "are for --torchvision or --network"),
+        (("--mean", 0, 0, 0), 2, "are for --torchvision, --network or --onnx"),
     ],
 )
 def test_a_network_that_cannot_be_trained_is_one_sentence(
