@@ -61,8 +61,11 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
     picked = [int(place) for place in network.picked] if network.picks else None
     with torch.no_grad():
         classes = network(torch.zeros((1, *network.architecture.input))).shape[1]
-    model = joined(before, given, picked, classes)
-    return _without_traces(model, model.ir_version)
+    try:
+        model = joined(before, given, picked, classes)
+        return _without_traces(model, model.ir_version)
+    except Exception as error:  # of onnx, whose errors have no common base class
+        raise ModelError(f"no preprocessing can be put before {given.path} ({first_line(error)})") from None
 
 
 def _by_torch(network: Network | Foreign, opset: int) -> onnx.ModelProto:

@@ -951,7 +951,7 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
         (("--torchvision", "resnet18"), 2, "choose the weights to start with"),
         (("--torchvision", "resnet18", "--weights", "none", "--start", "right.pt"), 2, "give only one of them"),
         (("--torchvision", "alexnot", "--weights", "none"), 2, "no classifier called 'alexnot'"),
-        (("--mean", 0, 0, 0), 2, "are for --torchvision, --network or --onnx"),
+        (("--mean", 0, 0, 0), 2, "are for --torchvision or --network"),
     ],
 )
 def test_a_network_that_cannot_be_trained_is_one_sentence(
