@@ -11,31 +11,30 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from collagebench.models.foreign import Foreign
-from collagebench.models.given import Given
-from collagebench.models.network import Network
+from collagebench.models.given import given_in
 
 
-def count_macs(network: Network | Foreign, shape: tuple[int, int, int]) -> int:
+def count_macs(network: nn.Module, shape: tuple[int, int, int]) -> int:
     """Count the multiply-accumulates of all convolutions and matrix products on one uint8 input of `shape`.
 
     Those of attention are included. Normalisation, activations and additions are not: a fused kernel does them almost
     for free.
     """
-    if isinstance(network, Foreign) and isinstance(network.network, Given):
-        return network.network.macs(network.architecture.fed)
+    if found := given_in(network):
+        given, preprocessing = found
+        return given.macs(preprocessing.fed)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
         _infer(network, shape)
     return int(counted.get_total_flops()) // 2
 
 
-def count_parameters(network: Network | Foreign, shape: tuple[int, int, int]) -> int:
+def count_parameters(network: nn.Module, shape: tuple[int, int, int]) -> int:
     """Count the parameters used for one uint8 input of `shape`: weights, biases, scales and shifts.
 
     A head that only training uses is not counted, as an exported file does not contain it.
     """
-    if isinstance(network, Foreign) and isinstance(network.network, Given):
-        return network.network.parameters_held()
+    if found := given_in(network):
+        return found[0].parameters_held()
     with _Met() as met:
         _infer(network, shape)
     return sum(parameter.numel() for parameter in network.parameters() if id(parameter) in met.ids)

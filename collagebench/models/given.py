@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from collagebench.errors import ModelError, first_line
+from collagebench.models.foreign import Foreign, Preprocessing
 from collagebench.onnx_session import open_session
 
 TINY = 1e-30
@@ -161,13 +162,17 @@ class Given(nn.Module):
         return np.ascontiguousarray(x.numpy(), dtype=np.float16 if self.half else np.float32)
 
 
-def joined(before: onnx.ModelProto, given: Given, picked: list[int] | None, classes: int) -> onnx.ModelProto:
+def given_in(network: nn.Module) -> tuple[Given, Preprocessing] | None:
+    """Return what a network wraps, and its preprocessing, if that was given as a file."""
+    if isinstance(network, Foreign) and isinstance(network.network, Given):
+        return network.network, network.architecture
+    return None
+
+
+def joined(before: onnx.ModelProto, given: Given, classes: int) -> onnx.ModelProto:
     """Return one model: the preprocessing `before`, from `image` to normalised images, then the given network.
 
-    Its output is `logits`, float32 [batch, classes]; if `picked` is given, only those logits, in this order.
-
-    Raises:
-        ModelError: the given network is of an opset that cannot be brought to that of `before`.
+    Its output is `logits`, float32 [batch, classes]. Both must be of one opset (`raised`).
     """
     front, back = onnx.compose.add_prefix(before, "pixels/"), onnx.compose.add_prefix(given.model, "given/")
     (image,), normalised = front.graph.input, front.graph.output[0].name
@@ -184,9 +189,6 @@ def joined(before: onnx.ModelProto, given: Given, picked: list[int] | None, clas
     if given.probabilities:
         constants.append(numpy_helper.from_array(np.array(TINY, np.float32), "after/tiny"))
         steps += [("Max", ["after/tiny"], {}), ("Log", [], {})]
-    if picked is not None:
-        constants.append(numpy_helper.from_array(np.array(picked, np.int64), "after/picked"))
-        steps.append(("Gather", ["after/picked"], {"axis": 1}))
     after = _chain(steps, f"given/{given.output}", "logits", "after/")
     graph = helper.make_graph(
         [*front.graph.node, *between, *back.graph.node, *after],
@@ -197,13 +199,12 @@ def joined(before: onnx.ModelProto, given: Given, picked: list[int] | None, clas
     )
     graph.sparse_initializer.extend(back.graph.sparse_initializer)
     domains = {one.domain: one for one in (*front.opset_import, *back.opset_import)}
-    model = helper.make_model(
+    return helper.make_model(
         graph,
         opset_imports=list(domains.values()),
         functions=[*front.functions, *back.functions],
         ir_version=max(before.ir_version, given.model.ir_version),
     )
-    return model
 
 
 def opset_of(model: onnx.ModelProto) -> int:

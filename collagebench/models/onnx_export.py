@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from collagebench.coding.cells import classes
 from collagebench.errors import ModelError, first_line
 from collagebench.models.foreign import Foreign
-from collagebench.models.given import Given, joined, opset_of, raised
+from collagebench.models.given import given_in, joined, opset_of, raised
 from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
 
@@ -52,17 +52,17 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
         ModelError: torch cannot export it, or what is put behind its preprocessing does not fit there.
     """
     network.eval()
-    if not (isinstance(network, Foreign) and isinstance(network.network, Given)):
+    found = given_in(network)
+    if found is None:
         return _without_traces(_by_torch(network, OPSET), IR_VERSION)
-    given = network.network
+    given, preprocessing = found
     raised(given, OPSET)
-    before = _by_torch(Foreign(torch.nn.Identity(), network.architecture), opset_of(given.model))
+    before = _by_torch(Foreign(torch.nn.Identity(), preprocessing), opset_of(given.model))
     before.ir_version = IR_VERSION
-    picked = [int(place) for place in network.picked] if network.picks else None
     with torch.no_grad():
         classes = network(torch.zeros((1, *network.architecture.input))).shape[1]
     try:
-        model = joined(before, given, picked, classes)
+        model = joined(before, given, classes)
         return _without_traces(model, model.ir_version)
     except Exception as error:  # of onnx, whose errors have no common base class
         raise ModelError(f"no preprocessing can be put before {given.path} ({first_line(error)})") from None

@@ -21,7 +21,7 @@ from collagebench.measurement.accuracy import Sample, draw, encoded, infer, meas
 from collagebench.measurement.latency import interleaved
 from collagebench.models import cost, onnx_export
 from collagebench.models.foreign import Foreign
-from collagebench.models.given import Given
+from collagebench.models.given import given_in
 from collagebench.models.int8 import to_int8
 from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
@@ -168,8 +168,7 @@ def exported(
     foreign = isinstance(network, Foreign)
     checked = np.stack(inputs_of(model, sample, CHECKED_FOREIGN if foreign else CHECKED))
     difference = onnx_export.check(network, exact, checked)
-    given = foreign and isinstance(network.network, Given)
-    far = f"at most {difference:.1g} from {'the file given' if given else 'torch'}"
+    far = f"at most {difference:.1g} from {'the file given' if given_in(network) else 'torch'}"
     if foreign:
         proto, bare = whole, exact
         far += f" on {len(checked)} image{'s' if len(checked) != 1 else ''}"
