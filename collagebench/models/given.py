@@ -1,8 +1,9 @@
 """Classifiers that are given as ONNX files: asked as they are, counted, and put behind a preprocessing in one graph.
 
-Such a file takes normalised images, [batch, 3, height, width] or [batch, height, width, 3], in float32 or float16, and
-gives one number for each class. If its batch size is fixed to 1, it is made free. Numbers that a softmax made become
-their logarithms, which are logits of the same probabilities: what learns from logits, or adds them up, needs those.
+Such a file takes images, [batch, 3, height, width] or [batch, height, width, 3], or with one channel in place of three.
+They are normalised numbers, or pixels if its input is uint8. It gives one number for each class. If its batch size is
+fixed to 1, it is made free. Numbers that a softmax made become their logarithms, which are logits of the same
+probabilities: what learns from logits, or adds them up, needs those.
 """
 
 from __future__ import annotations
@@ -34,6 +35,13 @@ PRODUCTS = {"Gemm": 0, "FusedGemm": 0, "MatMul": 0, "FusedMatMul": 0, "MatMulInt
 """The place of the first matrix among the inputs of matrix products."""
 NUMBERS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT8, TensorProto.UINT8)
 """Types of weights; others hold shapes and indices."""
+TAKES: dict[int, type[np.generic]] = {
+    TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64,
+    TensorProto.UINT8: np.uint8,
+}  # fmt: skip
+"""What its input may hold."""
+GRAY = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the luma of ITU-R BT.601, as of Pillow's and torchvision's grayscale images."""
 ONE_AT_A_TIME = "takes one image at a time: export it again, with a batch size that is free (dynamic)"
 ALIKE = 1e-3
 """The most that making the batch size free may change the answer for one image, relative to the largest number."""
@@ -60,10 +68,10 @@ class Given(nn.Module):
                 "images"
             )
         self.input, self.output = inputs[0].name, graph.output[0].name
-        tensor = inputs[0].type.tensor_type
-        dims = _dims(tensor, path)
-        self.half = tensor.elem_type == TensorProto.FLOAT16
-        self.channels_last = dims[1] != 3
+        dims, self.takes = _taken(inputs[0].type.tensor_type, path)
+        self.gray = 3 not in (dims[1], dims[3])
+        """Whether it takes one channel."""
+        self.channels_last = dims[1] != (1 if self.gray else 3)
         height, width = dims[1:3] if self.channels_last else dims[2:]
         self.size = (height, width) if height and width else None
         """Height and width that it takes, in pixels; None if they are free."""
@@ -92,6 +100,11 @@ class Given(nn.Module):
                 raise ModelError(f"{path} {ONE_AT_A_TIME}") from None
             if before.shape != now.shape or np.abs(before - now).max() > ALIKE * max(float(np.abs(before).max()), 1):
                 raise ModelError(f"{path} {ONE_AT_A_TIME}")
+
+    @property
+    def pixels(self) -> bool:
+        """Whether it takes pixels, uint8, which it normalises itself; it is given them divided by 255."""
+        return self.takes is np.uint8
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify normalised images [batch, 3, height, width]: float32 logits [batch, classes].
@@ -158,8 +171,10 @@ class Given(nn.Module):
         return (session or self.session).run([self.output], {self.input: images}, quietly)[0]
 
     def _as_it_takes(self, x: Tensor) -> Any:
+        x = (x * torch.tensor(GRAY).view(3, 1, 1)).sum(1, keepdim=True) if self.gray else x
+        x = (x * 255).round().clamp(0, 255) if self.pixels else x
         x = x.permute(0, 2, 3, 1) if self.channels_last else x
-        return np.ascontiguousarray(x.numpy(), dtype=np.float16 if self.half else np.float32)
+        return np.ascontiguousarray(x.numpy(), dtype=self.takes)
 
 
 def given_in(network: nn.Module) -> tuple[Given, Preprocessing] | None:
@@ -180,16 +195,28 @@ def joined(before: onnx.ModelProto, given: Given, classes: int) -> onnx.ModelPro
         node.input[:] = ["image" if name == image.name else name for name in node.input]
     image.name = "image"
     steps: list[tuple[str, list[str], dict[str, Any]]] = []
+    if given.gray:
+        steps += [("Mul", ["between/gray"], {}), ("ReduceSum", ["between/channels"], {"keepdims": 1})]
+    if given.pixels:
+        steps += [("Mul", ["between/most"], {}), ("Round", [], {}), ("Clip", ["between/least", "between/most"], {})]
     if given.channels_last:
         steps.append(("Transpose", [], {"perm": [0, 2, 3, 1]}))
-    if given.half:
-        steps.append(("Cast", [], {"to": TensorProto.FLOAT16}))
+    if given.takes is not np.float32:
+        steps.append(("Cast", [], {"to": helper.np_dtype_to_tensor_dtype(np.dtype(given.takes))}))
     between = _chain(steps, normalised, f"given/{given.input}", "between/")
-    constants, steps = [], [("Cast", [], {"to": TensorProto.FLOAT}), ("Flatten", [], {"axis": 1})]
+    steps = [("Cast", [], {"to": TensorProto.FLOAT}), ("Flatten", [], {"axis": 1})]
     if given.probabilities:
-        constants.append(numpy_helper.from_array(np.array(TINY, np.float32), "after/tiny"))
         steps += [("Max", ["after/tiny"], {}), ("Log", [], {})]
     after = _chain(steps, f"given/{given.output}", "logits", "after/")
+    numbers = {
+        "between/gray": np.array(GRAY, np.float32).reshape(3, 1, 1),
+        "between/channels": np.array([1]),
+        "between/least": np.array(0, np.float32),
+        "between/most": np.array(255, np.float32),
+        "after/tiny": np.array(TINY, np.float32),
+    }
+    used = {name for node in (*between, *after) for name in node.input}
+    constants = [numpy_helper.from_array(value, name) for name, value in numbers.items() if name in used]
     graph = helper.make_graph(
         [*front.graph.node, *between, *back.graph.node, *after],
         "classifier",
@@ -240,19 +267,21 @@ def _read(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _dims(tensor: Any, path: Path) -> list[int | None]:
-    """Return the dimensions of an input for images, None for those that are free; ModelError if it is none."""
+def _taken(tensor: Any, path: Path) -> tuple[list[int | None], type[np.generic]]:
+    """Return an input's dimensions, None for free ones, and its type of numbers; ModelError if it takes no images."""
     dims = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
-    if len(dims) != 4 or 3 not in (dims[1], dims[3]):
+    if len(dims) != 4 or not {1, 3} & {dims[1], dims[3]}:
         said = ", ".join("?" if dim is None else str(dim) for dim in dims)
         raise ModelError(
-            f"{path} takes [{said}], neither [batch, 3, height, width] nor [batch, height, width, 3]: export it with "
-            "such an input"
+            f"{path} takes [{said}], neither [batch, channels, height, width] nor [batch, height, width, channels] "
+            "with three channels or one: export it with such an input"
         )
-    if tensor.elem_type not in (TensorProto.FLOAT, TensorProto.FLOAT16):
+    if tensor.elem_type not in TAKES:
         kind = TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise ModelError(f"{path} takes {kind}; only networks that take float32 or float16 can be exported")
-    return dims
+        raise ModelError(
+            f"{path} takes {kind}; only networks that take uint8 or floating-point numbers can be exported"
+        )
+    return dims, TAKES[tensor.elem_type]
 
 
 def _serialised(model: onnx.ModelProto, path: Path) -> bytes:

@@ -252,6 +252,12 @@ def forget_parities(single: zoo.Model) -> Iterator[str]:
         yield f"{model.path}: no longer listed, as it was trained with another single; train it again"
 
 
+def forget_coded(single: zoo.Model) -> Iterator[str]:
+    """Remove the coded model of another network than this single from the manifest; yield a line about it."""
+    for model in _dropped(single.directory, lambda model: (model.role, model.dataset) == ("coded", single.dataset)):
+        yield f"{model.path}: no longer listed, as it is of another network than the single"
+
+
 def forget_quantised(model: zoo.Model) -> Iterator[str]:
     """Remove the quantised version of another network of this model's name from the manifest; yield a line about it."""
     own = network_of(model)

@@ -27,6 +27,7 @@ from collagebench.training.export import (
     divided,
     exported,
     exported_int8,
+    forget_coded,
     forget_parities,
     forget_quantised,
     other_classes,
@@ -150,7 +151,7 @@ def borrow(
 
 
 def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
-    """Export the requested network, a single also as `coded`; yield a line about each file.
+    """Export the requested network, a single also as `coded` if it can be; yield a line about each file.
 
     Raises:
         UsageError: the classes of network and dataset differ, or options contradict each other.
@@ -165,6 +166,8 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     if isinstance(network, Given):
         if int8 and network.quantised:
             raise UsageError(f"{asked.onnx} is quantised already: drop --int8")
+        if network.pixels and {"mean", "std"} & dict(asked.before).keys():
+            raise UsageError(f"{asked.onnx} takes pixels, uint8, and normalises them itself: drop --mean and --std")
         if network.size and not {"resize", "crop"} & dict(asked.before).keys():
             if asked.dataset == "imagefolder" and asked.size is None:
                 seen = network.size
@@ -185,9 +188,9 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     picked = _picked(asked, logits, images, categories)
     training = _training(asked, size) if int8 else None
     sample = draw(images, MEASURED)
-    for role, dtype in (
-        (("single", "uint8"), ("coded", "float32")) if asked.role == "single" else (("backup", "uint8"),)
-    ):
+    only_pixels = isinstance(network, Given) and network.pixels  # and coded images leave their range
+    coded = asked.role == "single" and not only_pixels
+    for role, dtype in ((asked.role, "uint8"), ("coded", "float32"))[: 1 + coded]:
         wrapped = Foreign(network, replace(architecture, dtype=dtype), picked).eval()
         name = f"{asked.called}-{role}"
         model = zoo.Model(
@@ -208,6 +211,9 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
         yield line
         if role == "single":
             yield from forget_parities(model)
+            if not coded:
+                yield from forget_coded(model)
+                yield "no coded model is made, as this network takes only pixels: approxifer and nercc need another one"
         gone = list(forget_quantised(model))
         if not int8:
             yield from gone

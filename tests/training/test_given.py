@@ -16,6 +16,7 @@ pytestmark = pytest.mark.train
 
 import onnx  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from PIL import Image  # noqa: E402
 from tones import tones  # noqa: E402
 
 from collagebench import zoo  # noqa: E402
@@ -44,7 +45,9 @@ def saved(
     held = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     if old:
         inputs += [helper.make_tensor_value_info(one.name, one.data_type, list(one.dims)) for one in held]
-    output = helper.make_tensor_value_info("y", kind if kind != TensorProto.UINT8 else TensorProto.FLOAT, [shape[0], 2])
+    output = helper.make_tensor_value_info(
+        "y", kind if kind == TensorProto.FLOAT16 else TensorProto.FLOAT, [shape[0], 2]
+    )
     graph = helper.make_graph(nodes, "network", inputs, [output], held)
     opsets = [helper.make_opsetid("", opset)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=3 if old else 8), path)
@@ -118,6 +121,54 @@ def test_a_file_gives_the_logits_of_its_network(tmp_path: Path, told: dict[str, 
     assert cost.count_parameters(ours, BEFORE.input) == 4 * 27 + 4 + 4 * 2
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("channels", [3, 1])
+@pytest.mark.parametrize(
+    "kind", [TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.UINT8], ids=TensorProto.DataType.Name
+)
+def test_a_file_may_take_pixels_and_one_channel(tmp_path: Path, kind: int, channels: int, last: bool) -> None:
+    """A file that takes uint8 is given the very pixels, and one with a single channel their grayscale image."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["number"], ["first"], perm=[0, 3, 1, 2] if last else [0, 1, 2, 3]),
+        helper.make_node("Conv", ["first", "filters"], ["conv"]),
+        helper.make_node("Relu", ["conv"], ["relu"]),
+        helper.make_node("ReduceMean", ["relu", "sides"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "last"], ["y"]),
+    ]
+    filters = FILTERS[:, :channels]
+    shape = ["batch", 16, 20, channels] if last else ["batch", channels, 16, 20]
+    saved(tmp_path / "n.onnx", nodes, {"filters": filters, "sides": np.array([2, 3]), "last": LAST}, shape, kind)
+    images = PIXELS
+    pixels = images.astype(np.float64)
+    if channels == 1:
+        pixels = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images])[..., np.newaxis]
+        images = np.repeat(pixels, 3, axis=3)
+    scale = 1 if kind == TensorProto.UINT8 else 1 / 255
+    x = torch.from_numpy(pixels * scale).double().permute(0, 3, 1, 2)
+    right = torch.nn.functional.conv2d(x, torch.from_numpy(filters).double()).relu().mean((2, 3)).numpy() @ LAST
+    ours = Foreign(Given(tmp_path / "n.onnx"), Preprocessing((16, 20))).eval()
+    content = onnx_export.describe(onnx_export.to_onnx(ours), {})
+    assert onnx_export.check(ours, content, images) < 1e-3
+    assert onnx_export.answers(content, images) == pytest.approx(right, rel=1e-5, abs=1e-5)
+
+
+def test_colours_become_the_grayscale_image_of_pillow(tmp_path: Path) -> None:
+    """What a file with one channel of uint8 is given of a coloured image is at most one level from Pillow's."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["number"], ["flat"]),
+        helper.make_node("Slice", ["flat", "from", "to", "axis"], ["y"]),
+    ]
+    weights = {"from": np.array([0]), "to": np.array([2]), "axis": np.array([1])}
+    saved(tmp_path / "n.onnx", nodes, weights, ["batch", 1, 16, 20], TensorProto.UINT8)
+    ours = Foreign(Given(tmp_path / "n.onnx"), Preprocessing((16, 20))).eval()
+    got = onnx_export.answers(onnx_export.describe(onnx_export.to_onnx(ours), {}), PIXELS)
+    right = np.stack([np.asarray(Image.fromarray(image).convert("L"), np.float32)[0, :2] for image in PIXELS])
+    assert np.abs(got - right).max() <= 1
+    assert got == pytest.approx(np.round(PIXELS[:, 0, :2] @ np.array([0.299, 0.587, 0.114])), abs=0)
+
+
 def test_what_torch_exports_gives_the_same_logits(tmp_path: Path) -> None:
     """A network that torch exported with its defaults, for one image, gives the same logits as the network itself."""
     torch.manual_seed(0)
@@ -140,11 +191,13 @@ def brightness(path: Path, size: Sequence[Any] = ("height", "width"), classes: i
     weights[:, :2] = [1, -1]
     nodes = [
         helper.make_node("Cast", ["x"], ["cast"], to=TensorProto.FLOAT),
-        helper.make_node("GlobalAveragePool", ["cast"], ["mean"]),
+        helper.make_node("Sub", ["cast", "middle"], ["centred"]),
+        helper.make_node("GlobalAveragePool", ["centred"], ["mean"]),
         helper.make_node("Flatten", ["mean"], ["flat"]),
         helper.make_node("MatMul", ["flat", "last"], ["y"]),
     ]
-    return saved(path, nodes, {"last": weights}, ["batch", 3, *size], kind)
+    middle = np.array(127.5 if kind == TensorProto.UINT8 else 0, np.float32)
+    return saved(path, nodes, {"last": weights, "middle": middle}, ["batch", 3, *size], kind)
 
 
 @pytest.fixture
@@ -165,7 +218,7 @@ def test_a_file_becomes_a_single_and_a_coded_model(here: Path, size: Sequence[An
     brightness(here / "n.onnx", size)
     assert exit_code(*ASKED, *COLOURS, "--int8") == 0
     single, coded = (zoo.find(zoo.load(here / "models"), role) for role in ("single", "coded"))
-    assert (single.accuracy, coded.accuracy, single.parameters, single.macs) == (1.0, 1.0, 6, 6)
+    assert (single.accuracy, coded.accuracy, single.parameters, single.macs) == (1.0, 1.0, 6 + 1, 6)
     assert single.classes == ("bright", "dark")
     assert found is None or single.input == found
     assert single.recipe["onnx"] == "n.onnx"
@@ -174,6 +227,26 @@ def test_a_file_becomes_a_single_and_a_coded_model(here: Path, size: Sequence[An
     run = ("--scheme", "none,approxifer", "--workers", 4, "--coded-k", 2, "--requests", 20, "--runs", 1, "--rate", 50)
     where = ("--dataset", "imagefolder", "--data", "data", "--models", "models", "--out", "run")
     assert exit_code("simulate", *run, "--stragglers", "none", *where) in (0, 4)
+
+
+def test_a_single_of_pixels_has_no_coded_model(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that takes uint8 becomes a single, without the coded model, which would have to take other numbers too:
+    neither a new one nor that of the network that was exported there before."""
+    brightness(here / "n.onnx")
+    assert exit_code(*ASKED, *COLOURS) == 0
+    assert {model.role for model in zoo.load(here / "models")} == {"single", "coded"}
+    brightness(here / "n.onnx", kind=TensorProto.UINT8)
+    assert exit_code(*ASKED, "--int8") == 0
+    said = capsys.readouterr().out
+    assert "tones-coded.onnx: no longer listed, as it is of another network than the single" in said
+    assert "no coded model is made" in said
+    models = zoo.load(here / "models")
+    assert {(model.role, model.precision, model.accuracy) for model in models} == {
+        ("single", "float32", 1.0),
+        ("single", "int8", 1.0),
+    }
 
 
 def test_shapes_are_resized_to_what_a_file_takes(here: Path) -> None:
@@ -231,8 +304,9 @@ def quantised(path: Path) -> None:
         (lambda path: None, (), 1, "cannot read the model n.onnx"),
         (lambda path: path.write_text("no model"), (), 1, "n.onnx is no ONNX model, or a damaged one"),
         (two_inputs, (), 1, "n.onnx has 2 inputs (x, t)"),
-        (flat, (), 1, "takes [?, 3], neither [batch, 3, height, width] nor [batch, height, width, 3]"),
-        (lambda path: brightness(path, kind=TensorProto.UINT8), (), 1, "n.onnx takes uint8"),
+        (flat, (), 1, "takes [?, 3], neither [batch, channels, height, width] nor [batch, height"),
+        (lambda path: brightness(path, kind=TensorProto.INT32), (), 1, "n.onnx takes int32; only networks that take"),
+        (lambda path: brightness(path, kind=TensorProto.UINT8), COLOURS, 2, "normalises them itself: drop --mean"),
         (only_one, (), 1, "takes one image at a time: export it again"),
         (lambda path: brightness(path, classes=3), (), 2, "n.onnx has 3 classes, but data has 2"),
         (network, ("--size", 8), 1, "cannot take images of 8x8 pixels"),
