@@ -1,6 +1,6 @@
 """Classifiers that are given as ONNX files: asked as they are, counted, and put behind a preprocessing in one graph.
 
-Such a file takes images, [batch, 3, height, width] or [batch, height, width, 3], or with one channel in place of three.
+Such a file takes images, [batch, 3, height, width] or [batch, height, width, 3], or one channel in place of three.
 They are normalised numbers, or pixels if its input is uint8. It gives one number for each class. If its batch size is
 fixed to 1, it is made free. Numbers that a softmax made become their logarithms, which are logits of the same
 probabilities: what learns from logits, or adds them up, needs those.
@@ -68,10 +68,9 @@ class Given(nn.Module):
                 "images"
             )
         self.input, self.output = inputs[0].name, graph.output[0].name
-        dims, self.takes = _taken(inputs[0].type.tensor_type, path)
-        self.gray = 3 not in (dims[1], dims[3])
+        dims, self.channels_last, self.takes = _taken(inputs[0].type.tensor_type, path)
+        self.gray = dims[3 if self.channels_last else 1] == 1
         """Whether it takes one channel."""
-        self.channels_last = dims[1] != (1 if self.gray else 3)
         height, width = dims[1:3] if self.channels_last else dims[2:]
         self.size = (height, width) if height and width else None
         """Height and width that it takes, in pixels; None if they are free."""
@@ -267,10 +266,18 @@ def _read(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _taken(tensor: Any, path: Path) -> tuple[list[int | None], type[np.generic]]:
-    """Return an input's dimensions, None for free ones, and its type of numbers; ModelError if it takes no images."""
+def _taken(tensor: Any, path: Path) -> tuple[list[int | None], bool, type[np.generic]]:
+    """Return an input's dimensions, None for free ones, whether channels come last, and its type of numbers.
+
+    If their number is free, as in the exports of Hugging Face, there are three, and they come first unless only the
+    last dimension is free.
+
+    Raises:
+        ModelError: it takes no images.
+    """
     dims = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
-    if len(dims) != 4 or not {1, 3} & {dims[1], dims[3]}:
+    places = [place for channels in (3, 1, None) for place in (1, 3) if dims[place : place + 1] == [channels]]
+    if len(dims) != 4 or not places:
         said = ", ".join("?" if dim is None else str(dim) for dim in dims)
         raise ModelError(
             f"{path} takes [{said}], neither [batch, channels, height, width] nor [batch, height, width, channels] "
@@ -278,10 +285,8 @@ def _taken(tensor: Any, path: Path) -> tuple[list[int | None], type[np.generic]]
         )
     if tensor.elem_type not in TAKES:
         kind = TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise ModelError(
-            f"{path} takes {kind}; only networks that take uint8 or floating-point numbers can be exported"
-        )
-    return dims, TAKES[tensor.elem_type]
+        raise ModelError(f"{path} takes {kind}; export it so that it takes float32, or pixels as uint8")
+    return dims, places[0] == 3, TAKES[tensor.elem_type]
 
 
 def _serialised(model: onnx.ModelProto, path: Path) -> bytes:

@@ -153,6 +153,27 @@ def test_a_file_may_take_pixels_and_one_channel(tmp_path: Path, kind: int, chann
     assert onnx_export.answers(content, images) == pytest.approx(right, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("last", "shape"),
+    [
+        (False, ["batch", "channels", "height", "width"]),
+        (False, ["batch", "channels", 16, 20]),
+        (True, ["batch", 16, 20, "channels"]),
+    ],
+)
+def test_a_free_number_of_channels_is_three(tmp_path: Path, last: bool, shape: list[Any]) -> None:
+    """A file whose channels are not numbered, as in the exports of Hugging Face, is given three, where it has them."""
+    path = network(tmp_path / "n.onnx", last)
+    model = onnx.load(path)
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, shape))
+    onnx.save(model, path)
+    given = Given(path)
+    assert given.size == ((16, 20) if 16 in shape else None)
+    ours = Foreign(given, BEFORE).eval()
+    content = onnx_export.describe(onnx_export.to_onnx(ours), {})
+    assert onnx_export.answers(content, PIXELS) == pytest.approx(wanted().numpy(), abs=1e-4)
+
+
 def test_colours_become_the_grayscale_image_of_pillow(tmp_path: Path) -> None:
     """What a file with one channel of uint8 is given of a coloured image is at most one level from Pillow's."""
     nodes = [
@@ -305,7 +326,12 @@ def quantised(path: Path) -> None:
         (lambda path: path.write_text("no model"), (), 1, "n.onnx is no ONNX model, or a damaged one"),
         (two_inputs, (), 1, "n.onnx has 2 inputs (x, t)"),
         (flat, (), 1, "takes [?, 3], neither [batch, channels, height, width] nor [batch, height"),
-        (lambda path: brightness(path, kind=TensorProto.INT32), (), 1, "n.onnx takes int32; only networks that take"),
+        (
+            lambda path: brightness(path, kind=TensorProto.INT32),
+            (),
+            1,
+            "n.onnx takes int32; export it so that it takes",
+        ),
         (lambda path: brightness(path, kind=TensorProto.UINT8), COLOURS, 2, "normalises them itself: drop --mean"),
         (only_one, (), 1, "takes one image at a time: export it again"),
         (lambda path: brightness(path, classes=3), (), 2, "n.onnx has 3 classes, but data has 2"),
