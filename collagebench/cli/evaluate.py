@@ -9,13 +9,13 @@ import click
 from click.core import ParameterSource
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import PATH, data_directory, may_download, models_directory, table_or_json
+from collagebench.cli.options import PATH, USUAL_DATASET, data_directory, may_download, models_directory, table_or_json
 from collagebench.cli.sectioned import SectionedCommand
 from collagebench.cli.standard_streams import say
 from collagebench.config import option
 from collagebench.errors import UsageError
 from collagebench.terms import ROLES
-from collagebench.workload.dataset import NAMES
+from collagebench.workload.dataset import NAMES, usual
 
 
 class EvaluateCommand(SectionedCommand):
@@ -30,7 +30,7 @@ class EvaluateCommand(SectionedCommand):
 
 @click.command("evaluate", cls=EvaluateCommand)
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(ROLES))
-@click.option("--dataset", default="shapes", show_default=True, help=f"{', '.join(NAMES)}.")
+@click.option("--dataset", help=f"{', '.join(NAMES)}. [{USUAL_DATASET}]")
 @data_directory
 @may_download
 @models_directory
@@ -69,6 +69,8 @@ def command(
     tune: bool,
     form: str,
     out: Path | None,
+    dataset: str | None,
+    data: Path | None,
     **measured: Any,
 ) -> None:
     """Measure accuracy, latency and cost of each model for a dataset; of all roles if no ROLE is named.
@@ -101,7 +103,8 @@ def command(
 
     smoothing = {"smooth_encode": smooth_encode, "smooth_decode": smooth_decode}
     code = Code(coded_k, coded_s, **{name: value for name, value in smoothing.items() if value is not None})
-    asked = Evaluation(roles=roles, split=split or ("train" if tune else "test"), code=code, **measured)
+    measured |= {"dataset": dataset or usual(data), "data": data, "split": split or ("train" if tune else "test")}
+    asked = Evaluation(roles=roles, code=code, **measured)
     if out is not None:
         see_that_it_can_be_written(out)
     with counted("reading images") as report:

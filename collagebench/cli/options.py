@@ -30,6 +30,7 @@ data_directory = click.option(
     "--data", type=PATH, help="Directory of the images; imagefolder: one folder per class. [~/.cache/collagebench]"
 )
 models_directory = click.option("--models", type=PATH, help="Directory of exported models. [the bundled ones]")
+USUAL_DATASET = "shapes, generated; with --data: imagefolder"
 may_download = click.option("--download", is_flag=True, help="Download cifar10, cifar100 or fashion-mnist if missing.")
 side_by_side = click.option(
     "--jobs",
@@ -170,7 +171,7 @@ SECTIONS = {
         click.option("--transfer-mb", type=FLOAT, help="traffic: megabytes per transfer. [128]"),
     ],
     "Images and models": [
-        click.option("--dataset", type=TEXT, help=f"{', '.join(DATASETS)}. [shapes, generated]"),
+        click.option("--dataset", type=TEXT, help=f"{', '.join(DATASETS)}. [{USUAL_DATASET}]"),
         data_directory,
         click.option(
             "--download", is_flag=True, default=None, help="Download cifar10, cifar100 or fashion-mnist if missing."

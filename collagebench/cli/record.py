@@ -15,6 +15,7 @@ from collagebench.cli.options import (
     NATURAL_OPTIONS,
     PATH,
     SECTIONS,
+    USUAL_DATASET,
     data_directory,
     fleet_options,
     may_download,
@@ -30,7 +31,7 @@ from collagebench.config import option
 from collagebench.errors import FleetError, Interrupted, UsageError
 from collagebench.fleet.bearer import take_token
 from collagebench.fleet.where import FLEETS
-from collagebench.workload.dataset import NAMES
+from collagebench.workload.dataset import NAMES, usual
 
 WATCHED = ("dataset", "data", "download", "models", "arrivals", "rate", "duration", "seed", "stragglers")
 """Options with the same names as fields of `Recording`."""
@@ -51,7 +52,7 @@ class RecordCommand(SectionedCommand):
 @click.command("record", cls=RecordCommand)
 @click.option("--workers", type=int, help="Number of workers to watch. [10]")
 @fleet_options
-@click.option("--dataset", default="shapes", show_default=True, help=f"{', '.join(NAMES)}.")
+@click.option("--dataset", help=f"{', '.join(NAMES)}. [{USUAL_DATASET}]")
 @data_directory
 @may_download
 @models_directory
@@ -99,6 +100,7 @@ def command(
     from collagebench.report.recorded import print_recorded
 
     fleet, watched = ({name: parameters.pop(name) for name in names} for names in (map(parameter, FLEET), WATCHED))
+    watched["dataset"] = watched["dataset"] or usual(watched["data"])
     where, count = fleet_of({**fleet, "workers": workers})
     take_token(None, wanted=False)
     several = [name for name, value in parameters.items() if isinstance(value, tuple)]

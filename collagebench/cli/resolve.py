@@ -21,6 +21,7 @@ from collagebench.schemes.faults import ask
 from collagebench.study.grid import FIELDS, Axis, Cell, Grid, axes_of, combinations, variants
 from collagebench.workload.arrival_log import read_arrivals
 from collagebench.workload.arrivals import is_log
+from collagebench.workload.dataset import usual
 
 
 def resolve(options: Mapping[str, Any]) -> Config:
@@ -62,6 +63,8 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
     for name in (*NAME_OR_PATH, "trace"):  # so that a run can be resumed from any working directory
         if values.get(name):
             values[name] = _absolute(values[name], NAME_OR_PATH.get(name))
+    if "data" in values:
+        values.setdefault("dataset", usual(values["data"]))
     schemes = tuple(SchemeConfig(name, called(name)) for name in given.get("schemes", ()))
     schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
     known = {name for scheme in SCHEMES for name in _options_of(scheme)}

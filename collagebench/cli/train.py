@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network, see_that_the_name_is_free
-from collagebench.cli.options import may_download
+from collagebench.cli.options import USUAL_DATASET, may_download
 from collagebench.cli.sectioned import SectionedCommand
 from collagebench.cli.standard_streams import say
 from collagebench.errors import Interrupted, UsageError
@@ -22,7 +22,7 @@ from collagebench.results.environment import cores
 from collagebench.terms import CODES, HEADS, TRAINED
 from collagebench.training.asked import own_layers, training_images
 from collagebench.training.recipe import VIEWS
-from collagebench.workload.dataset import HELD_OUT, NAMES, fingerprint
+from collagebench.workload.dataset import HELD_OUT, NAMES, fingerprint, usual
 
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
@@ -50,7 +50,7 @@ class TrainCommand(SectionedCommand):
 
 @click.command(cls=TrainCommand)
 @click.argument("role", type=click.Choice(TRAINED))
-@click.option("--dataset", default="shapes", show_default=True, type=click.Choice(NAMES), help="Images to train on.")
+@click.option("--dataset", type=click.Choice(NAMES), help=f"Images to train on.  [default: {USUAL_DATASET}]")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Directory of the images; an imagefolder holds train/ and test/."
 )
@@ -178,7 +178,7 @@ class TrainCommand(SectionedCommand):
 @as_ctrl_c()
 def command(
     role: str,
-    dataset: str,
+    dataset: str | None,
     data: Path | None,
     download: bool,
     name: str | None,
@@ -237,6 +237,7 @@ def command(
     from collagebench.training.resuming import begun_at, without_effect
     from collagebench.training.teacher import lessons, open_teacher, singles_for
 
+    dataset = dataset or usual(data)
     images = training_images(dataset, data, size, download)
     see_that_the_name_is_free(name, dataset)
     if name not in (None, dataset) and dataset != "imagefolder":

@@ -271,7 +271,10 @@ def logits_of(network: nn.Module, architecture: Preprocessing) -> int:
             logits = Foreign(network, architecture).eval()(torch.zeros((2, *architecture.input), dtype=torch.uint8))
     except (Exception, SystemExit) as error:  # networks raise anything
         height, width = architecture.fed
-        raise ModelError(f"the network cannot take images of {height}x{width} pixels ({first_line(error)})") from None
+        raise ModelError(
+            f"the network cannot take images of {height}x{width} pixels ({first_line(error)}); if it takes "
+            "others, name them with --resize or --size"
+        ) from None
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
         kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ModelError(f"for 2 images the network gives {kind}, not one row of logits for each")

@@ -40,8 +40,8 @@ TAKES: dict[int, type[np.generic]] = {
     TensorProto.UINT8: np.uint8,
 }  # fmt: skip
 """What its input may hold."""
-GRAY = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in the luma of ITU-R BT.601, as of Pillow's and torchvision's grayscale images."""
+GREY = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the luma of ITU-R BT.601, as of Pillow's and torchvision's greyscale images."""
 ONE_AT_A_TIME = "takes one image at a time: export it again, with a batch size that is free (dynamic)"
 ALIKE = 1e-3
 """The most that making the batch size free may change the answer for one image, relative to the largest number."""
@@ -69,7 +69,7 @@ class Given(nn.Module):
             )
         self.input, self.output = inputs[0].name, graph.output[0].name
         dims, self.channels_last, self.takes = _taken(inputs[0].type.tensor_type, path)
-        self.gray = dims[3 if self.channels_last else 1] == 1
+        self.grey = dims[3 if self.channels_last else 1] == 1
         """Whether it takes one channel."""
         height, width = dims[1:3] if self.channels_last else dims[2:]
         self.size = (height, width) if height and width else None
@@ -170,7 +170,7 @@ class Given(nn.Module):
         return (session or self.session).run([self.output], {self.input: images}, quietly)[0]
 
     def _as_it_takes(self, x: Tensor) -> Any:
-        x = (x * torch.tensor(GRAY).view(3, 1, 1)).sum(1, keepdim=True) if self.gray else x
+        x = (x * torch.tensor(GREY).view(3, 1, 1)).sum(1, keepdim=True) if self.grey else x
         x = (x * 255).round().clamp(0, 255) if self.pixels else x
         x = x.permute(0, 2, 3, 1) if self.channels_last else x
         return np.ascontiguousarray(x.numpy(), dtype=self.takes)
@@ -194,8 +194,8 @@ def joined(before: onnx.ModelProto, given: Given, classes: int) -> onnx.ModelPro
         node.input[:] = ["image" if name == image.name else name for name in node.input]
     image.name = "image"
     steps: list[tuple[str, list[str], dict[str, Any]]] = []
-    if given.gray:
-        steps += [("Mul", ["between/gray"], {}), ("ReduceSum", ["between/channels"], {"keepdims": 1})]
+    if given.grey:
+        steps += [("Mul", ["between/grey"], {}), ("ReduceSum", ["between/channels"], {"keepdims": 1})]
     if given.pixels:
         steps += [("Mul", ["between/most"], {}), ("Round", [], {}), ("Clip", ["between/least", "between/most"], {})]
     if given.channels_last:
@@ -208,7 +208,7 @@ def joined(before: onnx.ModelProto, given: Given, classes: int) -> onnx.ModelPro
         steps += [("Max", ["after/tiny"], {}), ("Log", [], {})]
     after = _chain(steps, f"given/{given.output}", "logits", "after/")
     numbers = {
-        "between/gray": np.array(GRAY, np.float32).reshape(3, 1, 1),
+        "between/grey": np.array(GREY, np.float32).reshape(3, 1, 1),
         "between/channels": np.array([1]),
         "between/least": np.array(0, np.float32),
         "between/most": np.array(255, np.float32),

@@ -33,6 +33,7 @@ from collagebench.training.export import (
     other_classes,
 )
 from collagebench.workload.dataset import Dataset, open_dataset
+from collagebench.workload.public import UNFRAMED
 from collagebench.zoo.advice import some_of
 
 MEASURED = 5000
@@ -172,7 +173,8 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
             if asked.dataset == "imagefolder" and asked.size is None:
                 seen = network.size
             elif network.size[0] == network.size[1]:
-                before["resize"] = network.size[0]
+                framed = asked.dataset == "fashion-mnist" and network.size == UNFRAMED
+                before["crop" if framed else "resize"] = network.size[0]
     before = {**before, **trained, **dict(asked.before)}
     side = before.get("resize") if asked.size is None else asked.size
     size = images.size[:2]

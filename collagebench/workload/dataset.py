@@ -70,6 +70,11 @@ def fingerprint(dataset: Dataset, files: bool = True) -> str:
     return digest.hexdigest()
 
 
+def usual(data: Path | None) -> str:
+    """Return the name of the dataset where none is chosen: an image folder if a directory is named, else `shapes`."""
+    return "shapes" if data is None else "imagefolder"
+
+
 def open_dataset(
     name: str,
     data: Path | None = None,
@@ -102,7 +107,7 @@ def open_dataset(
 
         if data is not None:
             raise UsageError(
-                f"the shapes dataset is generated and reads no data; drop --data {data}, or add --dataset imagefolder"
+                f"the shapes dataset is generated and reads no data; drop --data {data}, or --dataset shapes"
             )
         if size is not None and size != SIZE[:2]:
             raise UsageError(f"shapes images are {SIZE[0]}x{SIZE[1]} pixels, but {size[0]}x{size[1]} were asked for")

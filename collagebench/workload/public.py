@@ -23,6 +23,8 @@ from collagebench.errors import DataError, MissingExtra, UsageError
 TORCHVISION = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
 """The names of torchvision's classes."""
 SIZE = (32, 32, 3)
+UNFRAMED = (28, 28)
+"""Height and width of the images of Fashion-MNIST without their border."""
 CACHE = "~/.cache/collagebench"
 
 

@@ -66,7 +66,7 @@ def _images(models: Sequence[Model], traits: Mapping[str, Any]) -> tuple[list[st
     called = [f"--as {shlex.quote(name)}"] if name != "imagefolder" else []
     sizes = {model.image for model in models if model.dataset == name}
     sides = {side for height, width, _ in sizes for side in (height, width)}
-    return ["--dataset imagefolder", *data, *called, *(f"--size {side}" for side in sides if len(sides) == 1)], data
+    return [*data, *called, *(f"--size {side}" for side in sides if len(sides) == 1)], data
 
 
 def other_grids(models: Sequence[Model], traits: Mapping[str, Any]) -> str:

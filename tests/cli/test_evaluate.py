@@ -20,7 +20,7 @@ from collagebench import zoo
 def colours(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
     """Return the options that name images in three colours and the models for them."""
     data = coloured(tmp_path_factory.mktemp("images"))
-    return "--dataset", "imagefolder", "--data", data, "--models", colour_models(tmp_path_factory.mktemp("models"))
+    return "--data", data, "--models", colour_models(tmp_path_factory.mktemp("models"))
 
 
 def test_json_has_everything_that_was_measured(colours: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +97,7 @@ def test_a_model_that_there_are_too_few_images_for_stops_no_other(
 
     A coded model keeps the accuracy on plain images if they are too few for one group.
     """
-    few = (*colours[:3], coloured(tmp_path / "few", 1), *colours[4:])
+    few = (*colours, "--data", coloured(tmp_path / "few", 1))
     assert exit_code("evaluate", *few, "--format", "json") == 0
     models = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
     assert len(models) == 6
@@ -131,7 +131,7 @@ def test_tuning_says_how_to_use_what_it_found(
     """The smoothing that was found is printed as options, and JSON has every pair that was tried."""
     for split in ("train", "test"):
         coloured(tmp_path / "divided" / split)
-    colours = (*colours[:3], tmp_path / "divided", *colours[4:])
+    colours = (*colours, "--data", tmp_path / "divided")
     assert exit_code("evaluate", "coded", "--tune", "--coded-k", 1, "--coded-s", 1, "--split", "train", *colours) == 0
     shown = capsys.readouterr().out
     assert "--smooth-encode 0 --smooth-decode 0" in shown
@@ -155,7 +155,7 @@ def test_a_place_that_cannot_be_written_is_known_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An --out that cannot be written is refused first: here the images are missing too, and are not mentioned."""
-    missing = ("--dataset", "imagefolder", "--data", tmp_path / "no")
+    missing = ("--data", tmp_path / "no")
     assert exit_code("evaluate", "single", *missing, "--out", tmp_path) == 1
     assert "(Is a directory); choose another --out" in capsys.readouterr().err
 
@@ -179,16 +179,16 @@ def test_what_does_not_fit_is_one_sentence(
     for arguments, code, words in (
         (("parity", "--models", bare), 1, "has the role parity"),
         (("--grid", 7), 1, "has 7 cells along a side; there are: "),
-        ((*options[:4],), 1, "knows the 3 classes of this dataset (crimson, green, navy); those for "),
+        ((*options[:2],), 1, "knows the 3 classes of this dataset (crimson, green, navy); those for "),
         (("--dataset", "cats"), 2, "unknown dataset 'cats'"),
         (("--dataset", "imagefolder"), 2, "needs --data"),
-        (("--data", tmp_path), 2, "drop --data"),
+        (("--dataset", "shapes", "--data", tmp_path), 2, "drop --data"),
         (("--models", tmp_path / "empty"), 1, "holds no manifest.json"),
         (("--models", tmp_path / "not here"), 1, f"`collagebench export --out '{tmp_path / 'not here'}'`"),
-        ((*options[:4], "--models", broken), 1, "single.onnx has 8 bytes"),
-        ((*options[:3], corrupt, *options[4:]), 1, "green/001.png cannot be read"),
-        ((*options[:3], tmp_path / "empty", *options[4:]), 1, "has no class folders"),
-        (("collage", *options[:3], few, *options[4:]), 1, "3 images are too few, because 4 go into one"),
+        ((*options, "--models", broken), 1, "single.onnx has 8 bytes"),
+        ((*options, "--data", corrupt), 1, "green/001.png cannot be read"),
+        ((*options, "--data", tmp_path / "empty"), 1, "has no class folders"),
+        (("collage", *options, "--data", few), 1, "3 images are too few, because 4 go into one"),
         (("coded", *options, "--coded-k", 61), 1, "60 images are too few, because 61 go into one"),
         (("--tune",), 2, "collagebench evaluate coded --tune"),
         (("coded", "--coded-k", 10**9), 1, "2000 images are too few"),

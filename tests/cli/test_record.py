@@ -182,6 +182,7 @@ def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
         (("--stragglers", "stop", "--slow-workers", 11), 2, "--slow-workers must be 0 to 10"),
         (("--dataset", "cats"), 2, "unknown dataset 'cats'"),
         (("--dataset", "imagefolder"), 2, "needs --data"),
+        (("--data", tmp_path / "photos"), 1, f"there is no directory {tmp_path / 'photos'}"),
         (("--fleet", "endpoint", "--endpoint", "grpc://h:1/m"), 2, "which endpoints do not"),
         (("--models", tmp_path), 1, "holds no manifest.json"),
         (("--out", tmp_path), 1, "(Is a directory); choose another --out"),

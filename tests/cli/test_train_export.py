@@ -46,7 +46,7 @@ def tones(directory: Path, counts: dict[str, int], names: tuple[str, str] = ("br
 
 
 LAYERS = ("--stem", 4, "--stride", 2, "--widths", 8, "--depths", 1)
-SMALL = ("--dataset", "imagefolder", "--as", "tones", "--epochs", 2, *LAYERS, "--batch", 4, "--rate", 0.1)
+SMALL = ("--as", "tones", "--epochs", 2, *LAYERS, "--batch", 4, "--rate", 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_a_parity_may_have_layers_of_its_own(trained: tuple[Path, Path], tmp_pat
     from collagebench.training.checkpoint import load
 
     data, out = trained
-    asked = ("train", "parity", *SMALL[:6], "--data", data, "--single", out / "tones-single.pt")
+    asked = ("train", "parity", *SMALL[:4], "--data", data, "--single", out / "tones-single.pt")
     for name, layers, stem, widths in (
         ("own", ("--stem", 8, "--stride", 2, "--widths", "16,32", "--depths", "0,1"), 8, (16, 32)),
         ("whitened", ("--layers", "whitened", "--widths", 8, "--depths", 0), 24, (8,)),
@@ -207,7 +207,7 @@ def test_a_collage_with_a_detection_head_from_training_to_a_run(
     assert exit_code("export", "--data", data, "--out", out) == 0
     model = zoo.find(zoo.load(out), "collage", grid=2, head="detection")
     assert (model.name, model.boxes, model.output) == ("tones-collage-2x2-detection", 192, (192, 7))
-    options = ("--dataset", "imagefolder", "--data", data, "--models", out)
+    options = ("--data", data, "--models", out)
     capsys.readouterr()
     assert exit_code("evaluate", "collage", *options, "--format", "json") == 0
     (measured,) = json.loads(capsys.readouterr().out)["models"]
@@ -244,7 +244,7 @@ def test_images_of_mixed_sizes_and_a_collage_that_is_scaled_down(
     assert exit_code("export", "--data", data, "--out", out) == 0
     collage = zoo.find(zoo.load(out), "collage")
     assert (collage.input, collage.image, collage.recipe["canvas"]) == ((44, 44, 3), (24, 24, 3), [44, 44])
-    options = ("--dataset", "imagefolder", "--data", data, "--models", out, "--out", tmp_path / "run")
+    options = ("--data", data, "--models", out, "--out", tmp_path / "run")
     few = ("--scheme", "collage", "--workers", 3, "--requests", 20, "--runs", 1, "--rate", 50)
     assert exit_code("simulate", *options, *few) in (0, 4)
     capsys.readouterr()
@@ -367,7 +367,7 @@ def test_quantised_models_lie_beside_their_originals(
     single = models / "tones-single-int8.onnx"
     assert exit_code("train", "parity", *SMALL, "--k", 3, "--data", data, "--out", models, "--single", single) == 2
     assert f"{single} is quantised, and the float32 single decodes" in capsys.readouterr().err
-    options = ("--dataset", "imagefolder", "--data", data, "--models", models)
+    options = ("--data", data, "--models", models)
     small_run = (
         "--scheme",
         "none",
@@ -664,7 +664,7 @@ def test_a_parity_beside_another_single_is_told_apart(
     few = ("--scheme", "parity", "--workers", 3, "--requests", 20, "--runs", 1, "--rate", 50)
     for models, times in ((other, 1), (own, 0), (silent, 0)):
         capsys.readouterr()
-        asked = ("--dataset", "imagefolder", "--data", data, "--models", models)
+        asked = ("--data", data, "--models", models)
         assert exit_code("evaluate", "parity", *asked, "--format", "json") == 0
         said = capsys.readouterr()
         assert said.err.count(words) == len(json.loads(said.out)["warnings"]) == times
@@ -681,7 +681,7 @@ def test_test_images_calibrate_nothing(exported: tuple[Path, Path], capsys: pyte
     assert exit_code("export", "backup", "--int8", *folder, "--out", models) == 2
     assert "--int8 is calibrated on training images, but" in capsys.readouterr().err
     for more in (("single", "--split", "train"), ("coded", "--tune", "--coded-k", 2)):
-        asked = ("--dataset", "imagefolder", *folder, "--models", models)
+        asked = (*folder, "--models", models)
         assert exit_code("evaluate", *more, *asked) == 2
         assert "so it is not known which images training held out" in capsys.readouterr().err
 
@@ -699,7 +699,7 @@ def test_measured_on_what_it_was_trained_on_a_model_is_told_apart(
     for part, times in ((data / "train", 1), (data / "test", 0), (data, 0)):
         assert exit_code("export", "single", "--data", part, *checkpoint) == 0
         assert capsys.readouterr().err.count(words) == times
-        asked = ("--dataset", "imagefolder", "--data", part, "--models", tmp_path)
+        asked = ("--data", part, "--models", tmp_path)
         assert exit_code("evaluate", "single", *asked, "--format", "json") == 0
         said = capsys.readouterr()
         assert said.err.count(words) == len(json.loads(said.out)["warnings"]) == times
@@ -747,7 +747,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
     (late / "test" / "dark" / "001.png").write_bytes(b"no image")
     tones(tmp_path / "apart", {"train": 2}, ("bright", "cat"))
     tones(tmp_path / "apart", {"test": 2})
-    folder = ("--dataset", "imagefolder", "--widths", 4, "--depths", 0, "--epochs", 1, "--out", tmp_path / "out")
+    folder = ("--widths", 4, "--depths", 0, "--epochs", 1, "--out", tmp_path / "out")
     file = zoo.SHIPPED / "shapes-single.onnx"
     for arguments, code, words in (
         (("collage", "--grid", 17), 2, "2 to 16 cells"),
@@ -767,8 +767,8 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("parity", "--single", file, "--k", 0), 2, "use --k"),
         (("single", *folder, "--data", data, "--as", "shapes"), 2, "the name shapes is taken by the bundled dataset"),
         (("single", *folder, "--data", tmp_path / "apart"), 2, "class folder cat is only in"),
-        (("single", "--data", data), 2, "drop --data"),
-        (("single", *folder), 2, "needs --data"),
+        (("single", "--dataset", "shapes", "--data", data), 2, "drop --data"),
+        (("single", *folder, "--dataset", "imagefolder"), 2, "needs --data"),
         (("single", *folder, "--data", data / "train"), 2, "train/ and test/"),
         (("single", *folder, "--data", data), 1, "train/dark/003.png cannot be read"),
         (("single", *folder, "--data", tmp_path / "late"), 1, "test/dark/001.png cannot be read"),

@@ -250,6 +250,23 @@ def test_what_the_command_line_replaces_does_not_matter(tmp_path):
     assert (config.workers, config.models) == (3, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "dataset"),
+    [
+        ("", {}, "shapes"),
+        ("", {"data": Path("photos")}, "imagefolder"),
+        ("data = 'photos'", {}, "imagefolder"),
+        ("dataset = 'cifar10'", {"data": Path("photos")}, "cifar10"),
+        ("data = 'photos'", {"dataset": "cifar10"}, "cifar10"),
+    ],
+)
+def test_a_directory_of_images_is_an_imagefolder_unless_another_dataset_is_named(tmp_path, text, options, dataset):
+    """`--data` or `data` alone means `imagefolder`, and neither means `shapes`."""
+    (tmp_path / "p.toml").write_text(f"{text}\n[[scheme]]\nname = 'none'")
+    (tmp_path / "photos").mkdir()
+    assert resolve({"profile": str(tmp_path / "p.toml"), **options}).dataset == dataset
+
+
 @pytest.mark.parametrize("text", ["all", "none"])
 def test_words_of_the_command_line(tmp_path, text):
     """`accuracy` in a profile may be `all` or `none`, as on the command line."""

@@ -15,6 +15,7 @@ pytest.importorskip("onnxscript", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
 import onnx  # noqa: E402
+from idx import idx  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from PIL import Image  # noqa: E402
 from tones import tones  # noqa: E402
@@ -127,7 +128,7 @@ def test_a_file_gives_the_logits_of_its_network(tmp_path: Path, told: dict[str, 
     "kind", [TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.UINT8], ids=TensorProto.DataType.Name
 )
 def test_a_file_may_take_pixels_and_one_channel(tmp_path: Path, kind: int, channels: int, last: bool) -> None:
-    """A file that takes uint8 is given the very pixels, and one with a single channel their grayscale image."""
+    """A file that takes uint8 is given the very pixels, and one with a single channel their greyscale image."""
     nodes = [
         helper.make_node("Cast", ["x"], ["number"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["number"], ["first"], perm=[0, 3, 1, 2] if last else [0, 1, 2, 3]),
@@ -174,7 +175,7 @@ def test_a_free_number_of_channels_is_three(tmp_path: Path, last: bool, shape: l
     assert onnx_export.answers(content, PIXELS) == pytest.approx(wanted().numpy(), abs=1e-4)
 
 
-def test_colours_become_the_grayscale_image_of_pillow(tmp_path: Path) -> None:
+def test_colours_become_the_greyscale_image_of_pillow(tmp_path: Path) -> None:
     """What a file with one channel of uint8 is given of a coloured image is at most one level from Pillow's."""
     nodes = [
         helper.make_node("Cast", ["x"], ["number"], to=TensorProto.FLOAT),
@@ -278,6 +279,23 @@ def test_shapes_are_resized_to_what_a_file_takes(here: Path) -> None:
     (backup,) = zoo.load(here / "models")
     assert backup.recipe["resize"] == 48
     assert backup.input != (48, 48, 3)
+
+
+@pytest.mark.parametrize(("side", "how"), [(28, "crop"), (16, "resize")])
+def test_clothes_lose_their_border_again(here: Path, side: int, how: str) -> None:
+    """Pictures of Fashion-MNIST are cropped, not resized, to the 28 pixels that they had."""
+    for part in ("train", "t10k"):
+        idx(here / "files" / "FashionMNIST" / "raw" / f"{part}-images-idx3-ubyte", np.full((10, 28, 28), 9))
+        idx(here / "files" / "FashionMNIST" / "raw" / f"{part}-labels-idx1-ubyte", np.arange(10))
+    brightness(here / "n.onnx", (side, side), 10)
+    asked = ("--onnx", "n.onnx", "--dataset", "fashion-mnist", "--data", "files", "--out", "models")
+    assert exit_code("export", "backup", *asked) == 0
+    (backup,) = zoo.load(here / "models")
+    assert (backup.input, backup.recipe["crop"], backup.recipe["resize"]) == (
+        (32, 32, 3),
+        side if how == "crop" else None,
+        side if how == "resize" else None,
+    )
 
 
 def two_inputs(path: Path) -> None:

@@ -363,7 +363,7 @@ def test_open_dataset_refuses_what_does_not_fit(tmp_path: Path) -> None:
     for call, words in (
         (lambda: open_dataset("cats"), "unknown dataset 'cats'"),
         (lambda: open_dataset("shapes", split="valid"), "unknown split 'valid'"),
-        (lambda: open_dataset("shapes", data=tmp_path), "drop --data .*, or add --dataset imagefolder"),
+        (lambda: open_dataset("shapes", data=tmp_path), "drop --data .*, or --dataset shapes"),
         (lambda: open_dataset("shapes", size=(64, 64)), "32x32"),
         (lambda: open_dataset("imagefolder"), "needs --data"),
     ):

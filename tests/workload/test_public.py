@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import struct
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import exit_code
+from idx import idx
 
 from collagebench import zoo
 from collagebench.cli.resolve import resolve
@@ -54,13 +54,6 @@ def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict
     monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", second]])
     monkeypatch.setattr(datasets.CIFAR10, "meta", {**datasets.CIFAR10.meta, "md5": meta})
     return tmp_path / "files", {"train": train, "test": test}
-
-
-def idx(path: Path, values: np.ndarray) -> None:
-    """Write an array of bytes in the format of MNIST."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
-    path.write_bytes(header + values.astype(np.uint8).tobytes())
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

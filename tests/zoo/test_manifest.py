@@ -181,7 +181,7 @@ def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path
     folder.mkdir()
     out = f"--out '{folder}'"
     cats = [model(folder, "cats-single"), model(folder, "cats-collage-2x2", "collage", 2)]
-    images = "--dataset imagefolder --data DATA --as cats --size 16"
+    images = "--data DATA --as cats --size 16"
     assert missing(cats, "collage", grid=3, head="grid") == (
         f"`collagebench train collage --grid 3 {images} {out}` and `collagebench export --data DATA {out}`, or use "
         "--grid 2, which exists"
@@ -193,8 +193,7 @@ def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path
     assert missing(cats, "single", precision="int8") == f"`collagebench export --int8 --data DATA {out}`"
     plain = [replace(each, dataset="imagefolder", image=(16, 20, 3)) for each in cats]
     assert missing(plain, "coded") == (
-        f"`collagebench train single --dataset imagefolder --data DATA {out}` and "
-        f"`collagebench export --data DATA {out}`"
+        f"`collagebench train single --data DATA {out}` and `collagebench export --data DATA {out}`"
     )
     public = [replace(each, dataset="cifar10") for each in cats]
     assert missing(public, "parity", k=3, code="addition") == (
