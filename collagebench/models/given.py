@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,10 +184,11 @@ def given_in(network: nn.Module) -> tuple[Given, Preprocessing] | None:
     return None
 
 
-def joined(before: onnx.ModelProto, given: Given, classes: int) -> onnx.ModelProto:
+def joined(before: onnx.ModelProto, given: Given, classes: int, picked: Sequence[int] | None = None) -> onnx.ModelProto:
     """Return one model: the preprocessing `before`, from `image` to normalised images, then the given network.
 
-    Its output is `logits`, float32 [batch, classes]. Both must be of one opset (`raised`).
+    Its output is `logits`, float32 [batch, classes]; if `picked` is given, only those, in this order. Both must be of
+    one opset (`raised`).
     """
     front, back = onnx.compose.add_prefix(before, "pixels/"), onnx.compose.add_prefix(given.model, "given/")
     (image,), normalised = front.graph.input, front.graph.output[0].name
@@ -204,6 +206,8 @@ def joined(before: onnx.ModelProto, given: Given, classes: int) -> onnx.ModelPro
         steps.append(("Cast", [], {"to": helper.np_dtype_to_tensor_dtype(np.dtype(given.takes))}))
     between = _chain(steps, normalised, f"given/{given.input}", "between/")
     steps = [("Cast", [], {"to": TensorProto.FLOAT}), ("Flatten", [], {"axis": 1})]
+    if picked is not None:
+        steps.append(("Gather", ["after/picked"], {"axis": 1}))
     if given.probabilities:
         steps += [("Max", ["after/tiny"], {}), ("Log", [], {})]
     after = _chain(steps, f"given/{given.output}", "logits", "after/")
@@ -212,6 +216,7 @@ def joined(before: onnx.ModelProto, given: Given, classes: int) -> onnx.ModelPro
         "between/channels": np.array([1]),
         "between/least": np.array(0, np.float32),
         "between/most": np.array(255, np.float32),
+        "after/picked": np.array(picked or [0]),
         "after/tiny": np.array(TINY, np.float32),
     }
     used = {name for node in (*between, *after) for name in node.input}

@@ -62,7 +62,7 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
     with torch.no_grad():
         classes = network(torch.zeros((1, *network.architecture.input))).shape[1]
     try:
-        model = joined(before, given, classes)
+        model = joined(before, given, classes, network.picked.tolist() if network.picks else None)
         return _without_traces(model, model.ir_version)
     except Exception as error:  # of onnx, whose errors have no common base class
         raise ModelError(f"no preprocessing can be put before {given.path} ({first_line(error)})") from None

@@ -22,6 +22,7 @@ from collagebench.models.foreign import (
     logits_of,
 )
 from collagebench.models.given import Given
+from collagebench.models.hugging_face import labels_beside, preprocessing_beside
 from collagebench.models.weights import bare, fill, preprocessing_in, weights_in
 from collagebench.training.export import (
     divided,
@@ -165,11 +166,16 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     trained = _trained(asked.checkpoint, images, asked.data) if asked.checkpoint else {}
     seen = trained.pop("image", None)
     if isinstance(network, Given):
+        assert asked.onnx
         if int8 and network.quantised:
             raise UsageError(f"{asked.onnx} is quantised already: drop --int8")
         if network.pixels and {"mean", "std"} & dict(asked.before).keys():
             raise UsageError(f"{asked.onnx} takes pixels, uint8, and normalises them itself: drop --mean and --std")
-        if network.size and not {"resize", "crop"} & dict(asked.before).keys():
+        if not network.pixels:
+            before, line = preprocessing_beside(asked.onnx, dict(asked.before).keys())
+            if line:
+                yield line
+        if network.size and not {"resize", "crop"} & {*before, *dict(asked.before)}:
             if asked.dataset == "imagefolder" and asked.size is None:
                 seen = network.size
             elif network.size[0] == network.size[1]:
@@ -187,7 +193,8 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     architecture = Preprocessing(size, **before)
     logits = logits_of(network, architecture)  # this also initialises lazy layers
     digest = fill(network, asked.checkpoint) if asked.checkpoint else getattr(network, "digest", None)
-    picked = _picked(asked, logits, images, categories)
+    named = len(categories) == logits and set(images.classes) <= set(categories)
+    picked = _picked(asked, logits, images, categories if named else ())
     training = _training(asked, size) if int8 else None
     sample = draw(images, MEASURED)
     only_pixels = isinstance(network, Given) and network.pixels  # and coded images leave their range
@@ -209,7 +216,7 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
             recipe=recipe | {"checkpoint": digest} | architecture.as_dict(),
             directory=out,
         )
-        model, line = exported(wrapped, model, sample, ordered=picked is not None)
+        model, line = exported(wrapped, model, sample, ordered=named)
         yield line
         if role == "single":
             yield from forget_parities(model)
@@ -246,7 +253,7 @@ def _trained(checkpoint: Path, images: Dataset, data: Path | None) -> dict[str, 
 def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], Sequence[str], dict[str, Any]]:
     """Return the network, without the checkpoint, its preprocessing, its weights' categories, and its recipe."""
     if asked.onnx:
-        return Given(asked.onnx), {}, (), {"onnx": asked.onnx.name}
+        return Given(asked.onnx), {}, labels_beside(asked.onnx), {"onnx": asked.onnx.name}
     if asked.torchvision:
         network, before, categories, weights = from_torchvision(asked.torchvision, asked.weights or "none", classes)
         before = before or IMAGENET
@@ -257,12 +264,16 @@ def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], S
     return network.eval(), dict(before), categories, recipe
 
 
-def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[str]) -> list[int] | None:
-    """Return the indices of the logits of the images' classes; None for all logits."""
+def _picked(asked: Brought, logits: int, images: Dataset, named: Sequence[str]) -> list[int] | None:
+    """Return the indices of the logits of the images' classes; None for all logits, in their order.
+
+    `named` are the names of all logits, if they are known and those of the images' classes are among them.
+    """
+    if named:
+        places = [named.index(name) for name in images.classes]
+        return None if places == list(range(logits)) else places
     if logits == len(images.classes):
         return None
-    if set(images.classes) <= set(categories):
-        return [categories.index(name) for name in images.classes]
     raise UsageError(
         f"{asked.torchvision or asked.network or asked.onnx} has {logits} classes, but {asked.data or asked.dataset} "
         f"has {len(images.classes)} ({some_of(images.classes)}); use images of its own classes, or train its last "

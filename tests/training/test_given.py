@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,28 @@ def test_a_file_becomes_a_single_and_a_coded_model(here: Path, size: Sequence[An
     run = ("--scheme", "none,approxifer", "--workers", 4, "--coded-k", 2, "--requests", 20, "--runs", 1, "--rate", 50)
     where = ("--dataset", "imagefolder", "--data", "data", "--models", "models", "--out", "run")
     assert exit_code("simulate", *run, "--stragglers", "none", *where) in (0, 4)
+
+
+def test_files_of_hugging_face_say_what_belongs_to_a_network(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The preprocessing in preprocessor_config.json is used, and logits are put in the order of the folders."""
+    brightness(here / "n.onnx", classes=3)
+    shape = {"size": {"height": 24, "width": 24}, "resample": 3}
+    colours = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.2, 0.2, 0.2]}
+    said = {"image_processor_type": "ViTImageProcessor", **shape, **colours}
+    (here / "preprocessor_config.json").write_text(json.dumps(said))
+    model = onnx.load(here / "n.onnx")
+    (last,) = (one for one in model.graph.initializer if one.name == "last")
+    swapped = numpy_helper.to_array(last)[:, [1, 2, 0]]  # the logits are now those of dark, another, bright
+    last.CopyFrom(numpy_helper.from_array(swapped, "last"))
+    onnx.save(model, here / "n.onnx")
+    (here / "config.json").write_text(json.dumps({"id2label": {0: "dark", 1: "grey", 2: "bright"}}))
+    assert exit_code(*ASKED) == 0
+    assert "as preprocessor_config.json says: resize 24, interpolation bicubic, mean 0.5" in capsys.readouterr().out
+    single, coded = (zoo.find(zoo.load(here / "models"), role) for role in ("single", "coded"))
+    assert (single.classes, single.accuracy, coded.accuracy) == (("bright", "dark"), 1.0, 1.0)
+    assert single.input == (24, 24, 3)
+    assert single.recipe["mean"] == [0.5, 0.5, 0.5]
+    assert single.recipe["interpolation"] == "bicubic"
 
 
 def test_a_single_of_pixels_has_no_coded_model(
