@@ -1,7 +1,8 @@
 """Plots of figures along an axis: a line per scheme, with a band for its 95 % interval, over the values of one option.
 
 A scheme has no p99 where it is unstable, or where so many requests fail that it is infinite: its line leaves the plot
-at the top and returns at the next known value.
+at the top and returns at the next known value. Names have no places on a scale, and nothing between them to join: each
+has a row for every scheme instead.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from collagebench.report.scales import Scale, linear, logarithmic, of_shares, ro
 from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, Slice, scheme_of
 from collagebench.report.tails import ends_of
+from collagebench.report.whiskers import Mark, Row, of_rows
 
 MOST_BANDS = 6
 """The most schemes whose intervals are drawn as bands; with more, bands would overlap, and bars are drawn."""
@@ -104,24 +106,33 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
 
     Where all that is known is infinite, the vertical axis has no ticks.
     """
-    places = _places(part)
+    numbers = all(isinstance(value, (int, float)) for value in part.axis["values"])
+    places = [float(value) if numbers else place for place, value in enumerate(part.axis["values"])]
     curves = {name: _points(part, places, name, what) for name in names}
     bound = _bound(part, places) if what is P99 else []
+    config: Object = next((cell["config"] for _, cell in part.cells if cell), {})
+    base = next((shorten(cell["baseline"], 120) for _, cell in part.cells if cell), "")
+    where = ", ".join(f"{name} {label}" for name, label in part.fixed)
+    title = f"{what.title} over {part.axis['option']}{': ' if where else ''}{where}"
     known = [point.value for points in (*curves.values(), bound) for point in points if point.value is not None]
     if not known and not any(point.infinite for points in curves.values() for point in points):
         return None
+    if not numbers:
+        looked = [(looks[name].classes, looks[name].shape, name, points) for name, points in curves.items()]
+        return _by_name(key_, title, part, [*looked, ("bound", "circle", "bound", bound)], what, base)
     shown = [*(name for name, points in curves.items() if points), *(["bound"] if bound else [])]
     top, bottom = 24, max(214, 24 + 14 * len(shown))
     ends = [end for points in curves.values() for point in points if point.value for end in point.interval or ()]
     y = what.scale([*known, *(end for end in ends if end > 0)], bottom, top)
     box = Box(left_of(y, what.y_text), WIDTH - 26 - room_for(shown, 110), top, bottom)
-    x = _horizontal(part, places, box)
-    numbers = all(isinstance(value, (int, float)) for value in part.axis["values"])
-    config = next(cell for _, cell in part.cells if cell is not None)["config"]
-    x_title = option_title(part.axis["option"], x, config) if numbers else part.axis["option"]
-    base = next((shorten(cell["baseline"], 120) for _, cell in part.cells if cell), "")
+    x = _horizontal(places, box)
     drawn = axes(
-        box, None, y if known else None, x_title=x_title, y_title=what.y_title.format(base=base), y_text=what.y_text
+        box,
+        None,
+        y if known else None,
+        x_title=option_title(part.axis["option"], x, config),
+        y_title=what.y_title.format(base=base),
+        y_text=what.y_text,
     )
     drawn += _ticks(part, places, x, box)
     if bound:  # drawn first, so that schemes cover it
@@ -143,10 +154,9 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
         else "",
         "A dot below an arrow: so many requests failed that its interval has no upper end." if math.inf in ends else "",
     ]
-    where = ", ".join(f"{name} {label}" for name, label in part.fixed)
     return figure(
         key_,
-        f"{what.title} over {part.axis['option']}{': ' if where else ''}{where}",
+        title,
         box.bottom + 34,
         drawn,
         says="; ".join(point.said for points in curves.values() for point in points),
@@ -163,16 +173,44 @@ def _alike(curves: Mapping[str, Sequence[Point]]) -> str:
     )
 
 
-def _places(part: Slice) -> list[float]:
-    """Return the position of each value: a number itself, or the index of a name."""
-    values = part.axis["values"]
-    numbers = all(isinstance(value, (int, float)) for value in values)
-    return [float(value) for value in values] if numbers else [float(place) for place in range(len(values))]
+def _by_name(
+    key_: str,
+    title: str,
+    part: Slice,
+    curves: Sequence[tuple[str, str, str, Sequence[Point]]],
+    what: Figure,
+    base: str,
+) -> Markup:
+    """Return the plot of a figure over names: below each, a row for every curve (classes, shape, name, points)."""
+    height = 15 if len(curves) <= MOST_BANDS + 1 else 12
+    rows = []
+    for place, label in enumerate(part.axis["labels"]):
+        rows.append(Row(label, "", (), 19))
+        for classes, shape, name, points in curves:
+            for point in points:
+                if point.x == place:
+                    mark = Mark(point.value, point.interval, shape, point.said)
+                    said = point.said.rpartition(": ")[2] if point.infinite else ""
+                    rows.append(Row(name, classes, (mark,), height, said, minor=True))
+    marks = [mark for row in rows for mark in row.marks]
+    ends = [end for mark in marks for end in mark.interval or ()]
+    notes = [
+        "Lines: 95 % intervals." if ends else "",
+        "An arrow: so many requests failed that an interval has no upper end." if math.inf in ends else "",
+    ]
+    return of_rows(
+        key_,
+        title,
+        rows,
+        what.scale,
+        what.y_title.format(base=base),
+        what.y_text,
+        right=62 if any(row.right for row in rows) else 12,
+        note=" ".join(filter(None, notes)) or None,
+    )
 
 
-def _horizontal(part: Slice, places: Sequence[float], box: Box) -> Scale:
-    if not isinstance(part.axis["values"][0], (int, float)):
-        return Scale(-0.3, len(places) - 0.7, box.left, box.right)
+def _horizontal(places: Sequence[float], box: Box) -> Scale:
     if min(places) > 0 and max(places) >= WIDE * min(places):
         return logarithmic(places, box.left + 6, box.right - 6)
     return linear(places, box.left, box.right)
@@ -182,13 +220,12 @@ def _ticks(part: Slice, places: Sequence[float], x: Scale, box: Box) -> list[Mar
     """Return a grid line for every value of the axis, with its label if there is room."""
     drawn = []
     free = -math.inf
-    room = (box.right - box.left) / len(places) if not isinstance(part.axis["values"][0], (int, float)) else WIDTH
     for label, place in zip(part.axis["labels"], places, strict=True):
-        at, said = x(place), shorten(label, room)
+        at = x(place)
         drawn.append(tag("path", class_="grid", d=f"M{at:.1f} {box.top:g}V{box.bottom:g}"))
-        half = (text_width(said) + 4) / 2
+        half = (text_width(label) + 4) / 2
         if at - half >= free:
-            drawn.append(text(at, box.bottom + 13, said, class_="tick", anchor="middle"))
+            drawn.append(text(at, box.bottom + 13, label, class_="tick", anchor="middle"))
             free = at + half
     return drawn
 

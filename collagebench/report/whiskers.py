@@ -48,7 +48,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A name and its figures."""
+    """A name and its figures; one without figures is the title of the rows below it."""
 
     name: str
     classes: str
@@ -74,7 +74,7 @@ def quantiles(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
         rows.append(Row("bound", "bound", marks, 26))
     if not rows:
         return None
-    return _plot(
+    return of_rows(
         key,
         "p50, p95 and p99 with 95 % intervals",
         rows,
@@ -97,7 +97,7 @@ def by_run(key: str, parts: Sequence[dict[str, Any]], variants: Sequence[str], l
             scheme = next((item for item in one["schemes"] if item["variant"] == variant and item["runs"]), None)
             if scheme:
                 rows.append(Row(one["name"], classes, tuple(quantile_marks(scheme, shapes)), 18, minor=True))
-    return _plot(
+    return of_rows(
         key,
         "p50 and p99 in each run",
         rows,
@@ -156,7 +156,7 @@ def accuracy(key: str, one: dict[str, Any], looks: Looks) -> list[Markup]:
     values = [value for value in _places(rows) if value >= least]
     parts = _shared_out(blocks)
     return [
-        _plot(
+        of_rows(
             f"{key}{f'-{place}' if place else ''}",
             "Accuracy by source of the answer" + (f", {place + 1} of {len(parts)}" if len(parts) > 1 else ""),
             part,
@@ -211,7 +211,7 @@ def _overall(rows: Sequence[Row]) -> float:
     return min((mark.value for row in rows if not row.minor for mark in row.marks if mark.value is not None), default=0)
 
 
-def _plot(
+def of_rows(
     key: str,
     title: str,
     rows: Sequence[Row],
@@ -228,8 +228,9 @@ def _plot(
     top = 26 if legend else 8
     left = _names_room(rows) if left is None else left
     box = Box(left, WIDTH - right, top, top + sum(row.height for row in rows) + 4)
-    x = scale(_places(rows), box.left + 8, box.right - 8)
-    drawn = axes(box, x, None, x_title=x_title, x_text=x_text)
+    places = _places(rows)
+    x = scale(places, box.left + 8, box.right - 8)
+    drawn = axes(box, x if places else None, None, x_title=x_title, x_text=x_text)
     for place, (name, shape) in enumerate(legend):
         drawn.append(tag("g", dot(left + 14 + 62 * place, 11, shape), text(left + 23 + 62 * place, 15, name)))
     y = box.top
@@ -241,7 +242,7 @@ def _plot(
 
 
 def _names_room(rows: Sequence[Row]) -> float:
-    return room_for([row.name + "  " * row.minor for row in rows], 130)
+    return room_for([row.name + "  " * row.minor for row in rows if row.marks], 130)
 
 
 def _places(rows: Sequence[Row]) -> list[float]:
@@ -253,9 +254,10 @@ def _places(rows: Sequence[Row]) -> list[float]:
 def _row(row: Row, y: float, x: Scale, box: Box) -> Markup:
     count = len(row.marks)
     indent = INDENT if row.minor else 0
+    room = (box.left if row.marks else WIDTH) - indent
     drawn = [
-        tag("path", class_="row", d=f"M{box.left:g} {y:g}H{box.right:g}"),
-        text(indent, y + 4, shorten(row.name, box.left - indent), class_="tick" if row.minor else "label"),
+        tag("path", class_="row", d=f"M{box.left:g} {y:g}H{box.right:g}") if row.marks else None,
+        text(indent, y + 4, shorten(row.name, room), class_="tick" if row.minor else "label"),
     ]
     for place, mark in enumerate(row.marks):
         if mark.value is None:

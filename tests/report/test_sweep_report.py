@@ -397,6 +397,35 @@ def test_a_scheme_whose_p99_becomes_infinite_leaves_the_plot_at_the_top(crossing
     assert [name for line, name in lines if line.endswith(" 24.0")] == ["hedge"]
 
 
+def test_names_have_rows_and_no_lines_between_them(tmp_path: Path) -> None:
+    """Along an axis of names, each is written out above a row for every scheme and the bound; one that is unstable or
+    infinite says so in its row, which has no mark; where all are, the axis has no ticks."""
+    names = ["shifted-exponential", "collage-machines", "pareto"]
+    medians = {"none": 0.02, "hedge": 0.01}
+    found = summarise_sweep(swept(tmp_path / "s", {"stragglers": names}, {f"stragglers={n}": medians for n in names}))
+    found["cells"][1]["schemes"][0]["unstable"] = ["queues grow"]
+    last = found["cells"][2]["schemes"][1]
+    last["latency_s"]["p99"], last["infinite"] = None, ["p99"]
+    plot = p99_plot(found)
+    written = [said for said in re.findall("<text[^>]*>([^<]+)", plot) if not said.isdigit()]
+    assert written == [
+        "p99 in ms (log scale)", names[0], "none", "hedge", names[1], "none", "unstable", "hedge", names[2], "none",
+        "hedge", "infinite",
+    ]  # fmt: skip
+    assert "curve" not in plot
+    assert len(re.findall('class="mark"', plot)) == 4
+    assert "Lines: 95 % intervals." in plot
+    assert "no upper end" not in plot
+    ticks = [said for said in re.findall("<text[^>]*>([^<]+)", plot) if said.isdigit()]
+    assert len(ticks) >= 2
+    found["cells"][0]["schemes"][0]["tail"]["quantiles"]["p99"]["ends_s"][1] = None
+    assert "An arrow: so many requests failed that an interval has no upper end." in p99_plot(found)
+    for cell in found["cells"]:
+        for scheme in cell["schemes"]:
+            scheme["unstable"] = ["queues grow"]
+    assert not [said for said in re.findall("<text[^>]*>([^<]+)", p99_plot(found)) if said.isdigit()]
+
+
 def test_where_no_p99_is_finite_all_say_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Where every p99 is infinite, the plot is there without ticks, and table, finding and page say why; no star is."""
     medians = {f"drop-share={share}": {"none": 0.02, "hedge": 0.02} for share in (0.1, 0.2)}
