@@ -103,7 +103,11 @@ def command(
 
     smoothing = {"smooth_encode": smooth_encode, "smooth_decode": smooth_decode}
     code = Code(coded_k, coded_s, **{name: value for name, value in smoothing.items() if value is not None})
-    measured |= {"dataset": dataset or usual(data), "data": data, "split": split or ("train" if tune else "test")}
+    measured |= {
+        "dataset": usual(data) if dataset is None else dataset,
+        "data": data,
+        "split": split or ("train" if tune else "test"),
+    }
     asked = Evaluation(roles=roles, code=code, **measured)
     if out is not None:
         see_that_it_can_be_written(out)

@@ -105,7 +105,7 @@ def command(
             raise UsageError("an external network is exported as ROLE single or backup: name one")
         if any(value is not None for value in (grid, head, k, single)):
             raise UsageError("--grid, --head, --k and --single choose among networks trained here; drop them")
-        images = dataset or usual(data)
+        images = usual(data) if dataset is None else dataset
         if images not in NAMES:
             raise UsageError(f"unknown dataset {images!r}; the datasets are {', '.join(NAMES)}")
         see_that_the_name_is_free(name, images)

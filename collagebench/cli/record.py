@@ -100,7 +100,8 @@ def command(
     from collagebench.report.recorded import print_recorded
 
     fleet, watched = ({name: parameters.pop(name) for name in names} for names in (map(parameter, FLEET), WATCHED))
-    watched["dataset"] = watched["dataset"] or usual(watched["data"])
+    if watched["dataset"] is None:
+        watched["dataset"] = usual(watched["data"])
     where, count = fleet_of({**fleet, "workers": workers})
     take_token(None, wanted=False)
     several = [name for name, value in parameters.items() if isinstance(value, tuple)]

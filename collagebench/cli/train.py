@@ -237,7 +237,7 @@ def command(
     from collagebench.training.resuming import begun_at, without_effect
     from collagebench.training.teacher import lessons, open_teacher, singles_for
 
-    dataset = dataset or usual(data)
+    dataset = usual(data) if dataset is None else dataset
     images = training_images(dataset, data, size, download)
     see_that_the_name_is_free(name, dataset)
     if name not in (None, dataset) and dataset != "imagefolder":

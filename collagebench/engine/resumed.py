@@ -194,7 +194,7 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
 
 def _same_config(directory: Path, header: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     before, defaults = header.get("config", {}), as_json(Config())
-    for key, value in now.items():
+    for key, value in sorted(now.items(), key=lambda one: one[0] == "dataset"):  # after --data, which may imply it
         began = before.get(key, defaults[key])
         if began == value:
             continue

@@ -273,7 +273,7 @@ def logits_of(network: nn.Module, architecture: Preprocessing) -> int:
         height, width = architecture.fed
         raise ModelError(
             f"the network cannot take images of {height}x{width} pixels ({first_line(error)}); if it takes "
-            "others, name them with --resize or --size"
+            "another size, name that with --resize"
         ) from None
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
         kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

@@ -51,8 +51,10 @@ ALIKE = 1e-3
 class Given(nn.Module):
     """The network of an ONNX file, run by onnxruntime; for torch, it has no parameters."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, channels: int | None = None) -> None:
         """Read the file, and the files beside it that hold its weights.
+
+        `channels` is how many it takes, if the file leaves that free; None for three.
 
         Raises:
             ModelError: it cannot be read or run, or does not look like a classifier of images.
@@ -69,7 +71,7 @@ class Given(nn.Module):
                 "images"
             )
         self.input, self.output = inputs[0].name, graph.output[0].name
-        dims, self.channels_last, self.takes = _taken(inputs[0].type.tensor_type, path)
+        dims, self.channels_last, self.takes = _taken(inputs[0].type.tensor_type, path, channels)
         self.grey = dims[3 if self.channels_last else 1] == 1
         """Whether it takes one channel."""
         height, width = dims[1:3] if self.channels_last else dims[2:]
@@ -172,7 +174,7 @@ class Given(nn.Module):
 
     def _as_it_takes(self, x: Tensor) -> Any:
         x = (x * torch.tensor(GREY).view(3, 1, 1)).sum(1, keepdim=True) if self.grey else x
-        x = (x * 255).round().clamp(0, 255) if self.pixels else x
+        x = (x * 255).round() if self.pixels else x
         x = x.permute(0, 2, 3, 1) if self.channels_last else x
         return np.ascontiguousarray(x.numpy(), dtype=self.takes)
 
@@ -199,7 +201,7 @@ def joined(before: onnx.ModelProto, given: Given, classes: int, picked: Sequence
     if given.grey:
         steps += [("Mul", ["between/grey"], {}), ("ReduceSum", ["between/channels"], {"keepdims": 1})]
     if given.pixels:
-        steps += [("Mul", ["between/most"], {}), ("Round", [], {}), ("Clip", ["between/least", "between/most"], {})]
+        steps += [("Mul", ["between/white"], {}), ("Round", [], {})]
     if given.channels_last:
         steps.append(("Transpose", [], {"perm": [0, 2, 3, 1]}))
     if given.takes is not np.float32:
@@ -214,8 +216,7 @@ def joined(before: onnx.ModelProto, given: Given, classes: int, picked: Sequence
     numbers = {
         "between/grey": np.array(GREY, np.float32).reshape(3, 1, 1),
         "between/channels": np.array([1]),
-        "between/least": np.array(0, np.float32),
-        "between/most": np.array(255, np.float32),
+        "between/white": np.array(255, np.float32),
         "after/picked": np.array(picked or [0]),
         "after/tiny": np.array(TINY, np.float32),
     }
@@ -271,17 +272,20 @@ def _read(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _taken(tensor: Any, path: Path) -> tuple[list[int | None], bool, type[np.generic]]:
+def _taken(tensor: Any, path: Path, channels: int | None) -> tuple[list[int | None], bool, type[np.generic]]:
     """Return an input's dimensions, None for free ones, whether channels come last, and its type of numbers.
 
-    If their number is free, as in the exports of Hugging Face, there are three, and they come first unless only the
-    last dimension is free.
+    If the number of channels is free, as in the exports of Hugging Face, it is that of `channels`, or else three. They
+    come first unless only the last dimension may be theirs.
 
     Raises:
         ModelError: it takes no images.
     """
     dims = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
-    places = [place for channels in (3, 1, None) for place in (1, 3) if dims[place : place + 1] == [channels]]
+    places = [place for number in (3, 1) for place in (1, 3) if dims[place : place + 1] == [number]]
+    if len(dims) == 4 and not places and channels in (None, 1, 3):
+        places = [1] if dims[1] is None else [3] if dims[3] is None and dims[2] is not None else []
+        dims = [channels or 3 if [place] == places else dim for place, dim in enumerate(dims)]
     if len(dims) != 4 or not places:
         said = ", ".join("?" if dim is None else str(dim) for dim in dims)
         raise ModelError(

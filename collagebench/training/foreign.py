@@ -22,7 +22,7 @@ from collagebench.models.foreign import (
     logits_of,
 )
 from collagebench.models.given import Given
-from collagebench.models.hugging_face import labels_beside, preprocessing_beside
+from collagebench.models.hugging_face import channels_beside, labels_beside, preprocessing_beside
 from collagebench.models.weights import bare, fill, preprocessing_in, weights_in
 from collagebench.training.export import (
     divided,
@@ -171,10 +171,10 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
             raise UsageError(f"{asked.onnx} is quantised already: drop --int8")
         if network.pixels and {"mean", "std"} & dict(asked.before).keys():
             raise UsageError(f"{asked.onnx} takes pixels, uint8, and normalises them itself: drop --mean and --std")
-        if not network.pixels:
-            before, line = preprocessing_beside(asked.onnx, dict(asked.before).keys())
-            if line:
-                yield line
+        own = ("mean", "std") if network.pixels else ()
+        before, line = preprocessing_beside(asked.onnx, {*dict(asked.before), *own})
+        if line:
+            yield line
         if network.size and not {"resize", "crop"} & {*before, *dict(asked.before)}:
             if asked.dataset == "imagefolder" and asked.size is None:
                 seen = network.size
@@ -193,13 +193,14 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     architecture = Preprocessing(size, **before)
     logits = logits_of(network, architecture)  # this also initialises lazy layers
     digest = fill(network, asked.checkpoint) if asked.checkpoint else getattr(network, "digest", None)
-    named = len(categories) == logits and set(images.classes) <= set(categories)
-    picked = _picked(asked, logits, images, categories if named else ())
+    picked, named = _picked(asked, logits, images, categories)
+    if asked.onnx and categories and not named:
+        yield f"config.json does not name the classes as the folders: logits of {asked.onnx} are taken in their order"
     training = _training(asked, size) if int8 else None
     sample = draw(images, MEASURED)
     only_pixels = isinstance(network, Given) and network.pixels  # and coded images leave their range
     coded = asked.role == "single" and not only_pixels
-    for role, dtype in ((asked.role, "uint8"), ("coded", "float32"))[: 1 + coded]:
+    for role, dtype in [(asked.role, "uint8"), *([("coded", "float32")] if coded else [])]:
         wrapped = Foreign(network, replace(architecture, dtype=dtype), picked).eval()
         name = f"{asked.called}-{role}"
         model = zoo.Model(
@@ -253,7 +254,8 @@ def _trained(checkpoint: Path, images: Dataset, data: Path | None) -> dict[str, 
 def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], Sequence[str], dict[str, Any]]:
     """Return the network, without the checkpoint, its preprocessing, its weights' categories, and its recipe."""
     if asked.onnx:
-        return Given(asked.onnx), {}, labels_beside(asked.onnx), {"onnx": asked.onnx.name}
+        given = Given(asked.onnx, channels_beside(asked.onnx))
+        return given, {}, labels_beside(asked.onnx), {"onnx": asked.onnx.name}
     if asked.torchvision:
         network, before, categories, weights = from_torchvision(asked.torchvision, asked.weights or "none", classes)
         before = before or IMAGENET
@@ -264,20 +266,32 @@ def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], S
     return network.eval(), dict(before), categories, recipe
 
 
-def _picked(asked: Brought, logits: int, images: Dataset, named: Sequence[str]) -> list[int] | None:
-    """Return the indices of the logits of the images' classes; None for all logits, in their order.
+def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[str]) -> tuple[list[int] | None, bool]:
+    """Return the indices of the logits of the images' classes, None for all in their order; and whether names say so.
 
-    `named` are the names of all logits, if they are known and those of the images' classes are among them.
+    `categories` are the names of the logits, as far as they are known.
+
+    Raises:
+        UsageError: only some of the classes are known, or the number of logits is another.
     """
-    if named:
-        places = [named.index(name) for name in images.classes]
-        return None if places == list(range(logits)) else places
+    source, missing = asked.onnx or asked.torchvision or asked.network, ""
+    unknown = [name for name in images.classes if name not in categories]
+    if len(categories) == logits and not unknown:
+        if twice := [name for name in images.classes if categories.count(name) > 1]:
+            raise UsageError(f"{source} has several classes called {twice[0]!r}: leave out the images of that class")
+        places = [categories.index(name) for name in images.classes]
+        return None if places == list(range(logits)) else places, True
+    if len(unknown) < len(images.classes):
+        missing = f" (it has {some_of(categories, images.classes)}, not {unknown[0]})" if unknown else ""
+        if missing and logits == len(images.classes):
+            raise UsageError(
+                f"the classes of {source} are not those of {asked.data}{missing}; name the folders as it does"
+            )
     if logits == len(images.classes):
-        return None
+        return None, False
     raise UsageError(
-        f"{asked.torchvision or asked.network or asked.onnx} has {logits} classes, but {asked.data or asked.dataset} "
-        f"has {len(images.classes)} ({some_of(images.classes)}); use images of its own classes, or train its last "
-        "layer for these"
+        f"{source} has {logits} classes, but {asked.data or asked.dataset} has {len(images.classes)} "
+        f"({some_of(images.classes)}){missing}; use images of its own classes, or train its last layer for these"
     )
 
 

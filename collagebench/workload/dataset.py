@@ -107,7 +107,7 @@ def open_dataset(
 
         if data is not None:
             raise UsageError(
-                f"the shapes dataset is generated and reads no data; drop --data {data}, or --dataset shapes"
+                f"the shapes dataset is generated and reads no data; drop --data {data}, or use --dataset imagefolder"
             )
         if size is not None and size != SIZE[:2]:
             raise UsageError(f"shapes images are {SIZE[0]}x{SIZE[1]} pixels, but {size[0]}x{size[1]} were asked for")

@@ -25,6 +25,8 @@ def how_to_make(role: str, traits: Mapping[str, Any], models: Sequence[Model], o
     """
     if impossible := _impossible(traits):
         return f"such a model cannot exist: {impossible}"
+    if role == "coded" and any(model.role == "single" and "onnx" in model.recipe for model in models):
+        return "the single takes only pixels, and coded images leave their range: use another scheme or network"
     dataset, data = _images(models, traits)
     place = ["--out", shlex.quote(str(out))] if out else []
     export = ["collagebench export", *(["--int8"] if traits.get("precision") == "int8" else []), *data, *place]

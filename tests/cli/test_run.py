@@ -396,6 +396,7 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
         (["--resume"], "name its directory with --out"),
         (["--resume", "--out", "r"], "r is not a run directory"),
         (["--resume", "--out", "done", "--workers", "5"], "was begun with --workers 4, not 5"),
+        (["--resume", "--out", "done", "--data", "/photos"], "with --data None, not /photos: leave --data out"),
         (["--resume", "--out", "done", "--scheme", "hedge"], "begun with other schemes: none, not hedge"),
         (["--resume", "--out", "done", "--runs", "6,9"], "done is not a sweep: give --runs a single value, or leave"),
         (["--resume", "--out", "r", "--runs", "6,9"], "r is not a run directory"),

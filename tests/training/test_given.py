@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from PIL import Image  # noqa: E402
 from tones import tones  # noqa: E402
 
 from collagebench import zoo  # noqa: E402
+from collagebench.errors import ModelError  # noqa: E402
 from collagebench.models import cost, onnx_export  # noqa: E402
 from collagebench.models.foreign import Foreign, Preprocessing, logits_of  # noqa: E402
 from collagebench.models.given import Given  # noqa: E402
@@ -252,26 +254,117 @@ def test_a_file_becomes_a_single_and_a_coded_model(here: Path, size: Sequence[An
     assert exit_code("simulate", *run, "--stragglers", "none", *where) in (0, 4)
 
 
-def test_files_of_hugging_face_say_what_belongs_to_a_network(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The preprocessing in preprocessor_config.json is used, and logits are put in the order of the folders."""
-    brightness(here / "n.onnx", classes=3)
-    shape = {"size": {"height": 24, "width": 24}, "resample": 3}
-    colours = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.2, 0.2, 0.2]}
-    said = {"image_processor_type": "ViTImageProcessor", **shape, **colours}
-    (here / "preprocessor_config.json").write_text(json.dumps(said))
-    model = onnx.load(here / "n.onnx")
+def labelled(path: Path, order: Sequence[int], labels: Sequence[str]) -> None:
+    """Put the logits of a network that tells bright from dark in another order, and write their labels beside it."""
+    model = onnx.load(path)
     (last,) = (one for one in model.graph.initializer if one.name == "last")
-    swapped = numpy_helper.to_array(last)[:, [1, 2, 0]]  # the logits are now those of dark, another, bright
-    last.CopyFrom(numpy_helper.from_array(swapped, "last"))
-    onnx.save(model, here / "n.onnx")
-    (here / "config.json").write_text(json.dumps({"id2label": {0: "dark", 1: "grey", 2: "bright"}}))
-    assert exit_code(*ASKED) == 0
-    assert "as preprocessor_config.json says: resize 24, interpolation bicubic, mean 0.5" in capsys.readouterr().out
+    last.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(numpy_helper.to_array(last)[:, order]), "last"))
+    onnx.save(model, path)
+    path.with_name("config.json").write_text(json.dumps({"id2label": dict(enumerate(labels))}))
+
+
+def processor(directory: Path, size: int, **more: Any) -> None:
+    """Write the file of an image processor."""
+    said = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.2, 0.2, 0.2], "size": size, "resample": 3}
+    written = {"image_processor_type": "ViTImageProcessor", **said, **more}
+    (directory / "preprocessor_config.json").write_text(json.dumps(written))
+
+
+NO_NAMES = "config.json does not name the classes as the folders: logits of n.onnx are taken in their order"
+
+
+@pytest.mark.parametrize(
+    ("order", "labels", "said"),
+    [
+        ((0, 1), ("bright", "dark"), ""),
+        ((1, 0), ("dark", "bright"), ""),
+        ((1, 2, 0), ("dark", "grey", "bright"), ""),
+        ((0, 1), ("light", "shadow"), NO_NAMES),
+        ((0, 1), ("dark", "bright", "grey"), NO_NAMES),
+        ((0, 1), ("LABEL_0", "LABEL_1"), ""),
+    ],
+)
+def test_logits_are_put_in_the_order_of_the_folders(
+    here: Path, order: Sequence[int], labels: Sequence[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the labels beside a network, its logits are those of the folders; labels of other things only cause a line."""
+    brightness(here / "n.onnx", classes=len(order))
+    labelled(here / "n.onnx", order, labels)
+    assert exit_code(*ASKED, *COLOURS) == 0
     single, coded = (zoo.find(zoo.load(here / "models"), role) for role in ("single", "coded"))
     assert (single.classes, single.accuracy, coded.accuracy) == (("bright", "dark"), 1.0, 1.0)
-    assert single.input == (24, 24, 3)
-    assert single.recipe["mean"] == [0.5, 0.5, 0.5]
-    assert single.recipe["interpolation"] == "bicubic"
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("config.json")] == ([said] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (("Bright", "dark"), "are not those of data (it has Bright, not bright); name the folders as it does"),
+        (("grey", "Bright", "dark"), "n.onnx has 3 classes, but data has 2 (bright, dark) (it has grey, Bright, not"),
+        (("bright", "dark", "dark"), "n.onnx has several classes called 'dark': leave out the images of that class"),
+    ],
+)
+def test_labels_that_name_only_some_of_the_folders_are_refused(
+    here: Path, labels: Sequence[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels that name some of the folders, or one of them twice, are refused, with the name."""
+    brightness(here / "n.onnx", classes=len(labels))
+    labelled(here / "n.onnx", range(len(labels)), labels)
+    assert exit_code(*ASKED, *COLOURS) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_preprocessing_beside_a_network_becomes_part_of_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Size, interpolation and colours are those that a file says, but for what is typed; it is printed."""
+    brightness(here / "n.onnx")
+    processor(here, 24)
+    assert exit_code(*ASKED) == 0
+    assert "as preprocessor_config.json says: resize 24, interpolation bicubic, mean 0.5" in capsys.readouterr().out
+    single = zoo.find(zoo.load(here / "models"), "single")
+    assert (single.accuracy, single.input) == (1.0, (24, 24, 3))
+    assert (single.recipe["mean"], single.recipe["interpolation"]) == ([0.5, 0.5, 0.5], "bicubic")
+    assert exit_code(*ASKED, "--resize", 16) == 0
+    recipe = zoo.find(zoo.load(here / "models"), "single").recipe
+    assert (recipe["resize"], recipe["interpolation"], recipe["std"]) == (16, "bicubic", [0.2, 0.2, 0.2])
+
+
+def test_a_file_comes_before_the_only_size_that_a_network_takes(here: Path) -> None:
+    """A network of one size is given what the file says: resized, then cropped to that size."""
+    brightness(here / "n.onnx", (24, 24))
+    crop = {"image_processor_type": "DeiTImageProcessor", "do_center_crop": True, "crop_size": 24}
+    processor(here, 28, **crop)
+    assert exit_code(*ASKED) == 0
+    recipe = zoo.find(zoo.load(here / "models"), "single").recipe
+    assert (recipe["resize"], recipe["crop"]) == (28, 24)
+
+
+def test_of_a_file_beside_a_network_of_pixels_only_the_size_counts(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network that takes uint8 is given pixels, whatever mean a file says, but in the size that it says."""
+    brightness(here / "n.onnx", kind=TensorProto.UINT8)
+    processor(here, 24)
+    assert exit_code(*ASKED) == 0
+    assert "as preprocessor_config.json says: resize 24, interpolation bicubic\n" in capsys.readouterr().out
+    (single,) = zoo.load(here / "models")
+    assert (single.accuracy, single.recipe["resize"], single.recipe["mean"]) == (1.0, 24, [0.0, 0.0, 0.0])
+
+
+def test_the_number_of_channels_may_stand_beside_a_network(tmp_path: Path) -> None:
+    """A network with a free number of channels gets one if config.json says so."""
+    weights = {"last": np.array([[1.0, -1.0]], np.float32)}
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "last"], ["y"]),
+    ]
+    path = saved(tmp_path / "n.onnx", nodes, weights, ["batch", "channels", "height", "width"])
+    given = Given(path, 1)
+    assert given.grey
+    assert logits_of(given, BEFORE) == 2
+    with pytest.raises(ModelError, match=re.escape("takes [?, ?, ?, ?], neither")):
+        Given(path, 4)
 
 
 def test_a_single_of_pixels_has_no_coded_model(
@@ -287,6 +380,8 @@ def test_a_single_of_pixels_has_no_coded_model(
     said = capsys.readouterr().out
     assert "tones-coded.onnx: no longer listed, as it is of another network than the single" in said
     assert "no coded model is made" in said
+    assert exit_code("simulate", "--scheme", "nercc", "--data", "data", "--models", "models") == 1
+    assert "the single takes only pixels, and coded images leave their range" in capsys.readouterr().err
     models = zoo.load(here / "models")
     assert {(model.role, model.precision, model.accuracy) for model in models} == {
         ("single", "float32", 1.0),
@@ -341,6 +436,14 @@ def only_one(path: Path) -> None:
     saved(path, nodes, weights, [1, 3, 16, 20])
 
 
+def odd(path: Path) -> None:
+    """Write a network that takes four channels."""
+    brightness(path)
+    model = onnx.load(path)
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", 4, "h", "w"]))
+    onnx.save(model, path)
+
+
 def flat(path: Path) -> None:
     """Write a network that takes rows of numbers."""
     nodes = [helper.make_node("MatMul", ["x", "last"], ["y"])]
@@ -366,6 +469,7 @@ def quantised(path: Path) -> None:
         (lambda path: None, (), 1, "cannot read the model n.onnx"),
         (lambda path: path.write_text("no model"), (), 1, "n.onnx is no ONNX model, or a damaged one"),
         (two_inputs, (), 1, "n.onnx has 2 inputs (x, t)"),
+        (odd, (), 1, "takes [?, 4, ?, ?], neither"),
         (flat, (), 1, "takes [?, 3], neither [batch, channels, height, width] nor [batch, height"),
         (
             lambda path: brightness(path, kind=TensorProto.INT32),

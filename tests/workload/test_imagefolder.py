@@ -358,12 +358,20 @@ def test_missing_and_empty_directories_are_named(tmp_path: Path) -> None:
         ImageFolder(tmp_path)
 
 
+def test_files_of_torchvision_are_no_class_folders(tmp_path: Path) -> None:
+    """A directory in which torchvision keeps CIFAR-10 is refused with the option that reads it."""
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cifar-10-batches-py holds files of torchvision: add --dataset cifar10$"):
+        ImageFolder(tmp_path)
+
+
 def test_open_dataset_refuses_what_does_not_fit(tmp_path: Path) -> None:
     """Unknown names and splits, and options of another dataset, are usage errors."""
     for call, words in (
         (lambda: open_dataset("cats"), "unknown dataset 'cats'"),
         (lambda: open_dataset("shapes", split="valid"), "unknown split 'valid'"),
-        (lambda: open_dataset("shapes", data=tmp_path), "drop --data .*, or --dataset shapes"),
+        (lambda: open_dataset("shapes", data=tmp_path), "drop --data .*, or use --dataset imagefolder"),
         (lambda: open_dataset("shapes", size=(64, 64)), "32x32"),
         (lambda: open_dataset("imagefolder"), "needs --data"),
     ):
