@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from collagebench.coding.cells import classes
 from collagebench.errors import ModelError, first_line
 from collagebench.models.foreign import Foreign
-from collagebench.models.given import given_in, joined, opset_of, raised
+from collagebench.models.given import given_in
+from collagebench.models.joined import joined, opset_of, raised
 from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
 

@@ -297,6 +297,19 @@ def test_logits_are_put_in_the_order_of_the_folders(
     assert [line for line in lines if line.startswith("config.json")] == ([said] if said else [])
 
 
+@pytest.mark.parametrize("labels", [("bright", "dark"), ("LABEL_0", "LABEL_1")])
+def test_classes_in_a_known_order_are_not_suspected(
+    here: Path, labels: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network that is always wrong is asked for the order of its classes only if no labels say it."""
+    brightness(here / "n.onnx")
+    labelled(here / "n.onnx", (1, 0), labels)
+    assert exit_code(*ASKED, *COLOURS) == 0
+    said = capsys.readouterr().out
+    assert ("are its classes in the order of the sorted folders" in said) == (labels[0] == "LABEL_0")
+    assert "0.00% of 40 test images" in said
+
+
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
@@ -335,8 +348,8 @@ def test_a_file_comes_before_the_only_size_that_a_network_takes(here: Path) -> N
     crop = {"image_processor_type": "DeiTImageProcessor", "do_center_crop": True, "crop_size": 24}
     processor(here, 28, **crop)
     assert exit_code(*ASKED) == 0
-    recipe = zoo.find(zoo.load(here / "models"), "single").recipe
-    assert (recipe["resize"], recipe["crop"]) == (28, 24)
+    single = zoo.find(zoo.load(here / "models"), "single")
+    assert (single.input, single.recipe["resize"], single.recipe["crop"]) == ((28, 28, 3), 28, 24)
 
 
 def test_of_a_file_beside_a_network_of_pixels_only_the_size_counts(
