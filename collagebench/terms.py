@@ -1,4 +1,4 @@
-"""Words that schemes, models, records and commands have in common."""
+"""Words and limits that schemes, models, records and commands have in common."""
 
 from __future__ import annotations
 
@@ -12,3 +12,5 @@ CODES = ("addition", "concatenation")
 """How a parity combines images: as their sum, or side by side."""
 SOURCES = ("own", "replica", "hedge", "resent", "collage", "parity", "coded", "backup", "default")
 """Where the answer to a request can come from."""
+MOST_PIXELS = 16384
+"""The most pixels along one side of resized images."""

@@ -15,7 +15,7 @@ from collagebench.cli.standard_streams import say
 from collagebench.config import option
 from collagebench.errors import UsageError
 from collagebench.terms import ROLES
-from collagebench.workload.dataset import NAMES, usual
+from collagebench.workload.dataset import NAMES, chosen
 
 
 class EvaluateCommand(SectionedCommand):
@@ -104,7 +104,7 @@ def command(
     smoothing = {"smooth_encode": smooth_encode, "smooth_decode": smooth_decode}
     code = Code(coded_k, coded_s, **{name: value for name, value in smoothing.items() if value is not None})
     measured |= {
-        "dataset": usual(data) if dataset is None else dataset,
+        "dataset": chosen(dataset, data),
         "data": data,
         "split": split or ("train" if tune else "test"),
     }

@@ -16,7 +16,7 @@ from collagebench.errors import CollagebenchError, DataError, ModelError, UsageE
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.terms import TRAINED
-from collagebench.workload.dataset import NAMES, usual
+from collagebench.workload.dataset import NAMES, chosen
 from collagebench.zoo import MANIFEST
 from collagebench.zoo.seen import seen_in_training
 
@@ -105,7 +105,7 @@ def command(
             raise UsageError("an external network is exported as ROLE single or backup: name one")
         if any(value is not None for value in (grid, head, k, single)):
             raise UsageError("--grid, --head, --k and --single choose among networks trained here; drop them")
-        images = usual(data) if dataset is None else dataset
+        images = chosen(dataset, data)
         if images not in NAMES:
             raise UsageError(f"unknown dataset {images!r}; the datasets are {', '.join(NAMES)}")
         see_that_the_name_is_free(name, images)

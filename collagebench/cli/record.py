@@ -31,7 +31,7 @@ from collagebench.config import option
 from collagebench.errors import FleetError, Interrupted, UsageError
 from collagebench.fleet.bearer import take_token
 from collagebench.fleet.where import FLEETS
-from collagebench.workload.dataset import NAMES, usual
+from collagebench.workload.dataset import NAMES, chosen
 
 WATCHED = ("dataset", "data", "download", "models", "arrivals", "rate", "duration", "seed", "stragglers")
 """Options with the same names as fields of `Recording`."""
@@ -100,8 +100,7 @@ def command(
     from collagebench.report.recorded import print_recorded
 
     fleet, watched = ({name: parameters.pop(name) for name in names} for names in (map(parameter, FLEET), WATCHED))
-    if watched["dataset"] is None:
-        watched["dataset"] = usual(watched["data"])
+    watched["dataset"] = chosen(watched["dataset"], watched["data"])
     where, count = fleet_of({**fleet, "workers": workers})
     take_token(None, wanted=False)
     several = [name for name, value in parameters.items() if isinstance(value, tuple)]

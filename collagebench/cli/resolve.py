@@ -21,7 +21,7 @@ from collagebench.schemes.faults import ask
 from collagebench.study.grid import FIELDS, Axis, Cell, Grid, axes_of, combinations, variants
 from collagebench.workload.arrival_log import read_arrivals
 from collagebench.workload.arrivals import is_log
-from collagebench.workload.dataset import usual
+from collagebench.workload.dataset import chosen
 
 
 def resolve(options: Mapping[str, Any]) -> Config:
@@ -64,7 +64,7 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
         if values.get(name):
             values[name] = _absolute(values[name], NAME_OR_PATH.get(name))
     if "data" in values:
-        values.setdefault("dataset", usual(values["data"]))
+        values["dataset"] = chosen(values.get("dataset"), values["data"])
     schemes = tuple(SchemeConfig(name, called(name)) for name in given.get("schemes", ()))
     schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
     known = {name for scheme in SCHEMES for name in _options_of(scheme)}

@@ -22,7 +22,7 @@ from collagebench.results.environment import cores
 from collagebench.terms import CODES, HEADS, TRAINED
 from collagebench.training.asked import own_layers, training_images
 from collagebench.training.recipe import VIEWS
-from collagebench.workload.dataset import HELD_OUT, NAMES, fingerprint, usual
+from collagebench.workload.dataset import HELD_OUT, NAMES, chosen, fingerprint
 
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
@@ -237,7 +237,7 @@ def command(
     from collagebench.training.resuming import begun_at, without_effect
     from collagebench.training.teacher import lessons, open_teacher, singles_for
 
-    dataset = usual(data) if dataset is None else dataset
+    dataset = chosen(dataset, data)
     images = training_images(dataset, data, size, download)
     see_that_the_name_is_free(name, dataset)
     if name not in (None, dataset) and dataset != "imagefolder":

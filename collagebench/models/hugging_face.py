@@ -14,6 +14,7 @@ from typing import Any
 
 from collagebench.errors import ModelError, first_line
 from collagebench.ordinary import ordinary
+from collagebench.terms import MOST_PIXELS
 
 SQUARE = ("ViT", "DeiT", "Beit", "Segformer", "Pvt")
 """Image processors for which a single number as `size` means both sides, not the shorter one."""
@@ -27,7 +28,6 @@ INTERPOLATION = {2: "bilinear", 3: "bicubic"}
 """Pillow's numbers."""
 TOGETHER = (("resize", "crop"), ("mean", "std"), ("interpolation",))
 """Options of `Preprocessing` that make sense only together."""
-MOST_PIXELS = 16384
 SHOWN = 60
 """The most characters of a value that are shown."""
 

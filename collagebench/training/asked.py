@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from collagebench.errors import UsageError
 from collagebench.models.architecture import Architecture, usual_canvas, usual_layers
+from collagebench.terms import MOST_PIXELS
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
-
-MOST_PIXELS = 16384
-"""The most pixels along one side of resized images."""
 
 
 def training_images(dataset: str, data: Path | None, size: int | None, download: bool) -> Dataset:

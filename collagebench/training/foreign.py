@@ -284,8 +284,9 @@ def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[s
     if len(unknown) < len(images.classes):
         missing = f" (it has {some_of(categories, images.classes)}, not {unknown[0]})" if unknown else ""
         if missing and logits == len(images.classes):
+            wrong = "config.json and the folders" if asked.onnx else "the folders and its classes"
             raise UsageError(
-                f"the classes of {source} are not those of {asked.data}{missing}; name the folders as it does"
+                f"the classes of {source} are not those of {asked.data or asked.dataset}{missing}; make {wrong} agree"
             )
     if logits == len(images.classes):
         return None, False

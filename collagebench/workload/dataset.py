@@ -70,8 +70,10 @@ def fingerprint(dataset: Dataset, files: bool = True) -> str:
     return digest.hexdigest()
 
 
-def usual(data: Path | None) -> str:
-    """Return the name of the dataset where none is chosen: an image folder if a directory is named, else `shapes`."""
+def chosen(name: str | None, data: Path | None) -> str:
+    """Return the name of the dataset; if none is given, it is an image folder if a directory is, or else `shapes`."""
+    if name is not None:
+        return name
     return "shapes" if data is None else "imagefolder"
 
 

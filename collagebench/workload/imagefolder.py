@@ -17,15 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.errors import DataError
+from collagebench.workload.public import DIRECTORIES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-OF_TORCHVISION = {
-    "cifar-10-batches-py": "cifar10", "cifar-100-python": "cifar100", "FashionMNIST": "fashion-mnist",
-}  # fmt: skip
-"""Directories of public datasets, which are no class folders."""
 PARTS = {"train": "train", "training": "train"} | dict.fromkeys(
     ("test", "testing", "val", "valid", "validation"), "test"
 )
@@ -231,8 +228,8 @@ def _without_images(folder: Path) -> str:
     files = list(_files_within(folder))
     if not files:
         return f"class folder {folder} is empty; put its images there, or remove it"
-    if folder.name in OF_TORCHVISION:
-        return f"{folder} holds files of torchvision: add --dataset {OF_TORCHVISION[folder.name]}"
+    if folder.name in DIRECTORIES:
+        return f"{folder} holds files of torchvision: add --dataset {DIRECTORIES[folder.name]}"
     kinds = sorted({file.suffix.lower() or "extensionless" for file in files})
     of = " and ".join(kinds) if len(kinds) < 3 else f"{', '.join(kinds[:3])} and other"
     return (

@@ -22,6 +22,10 @@ from collagebench.errors import DataError, MissingExtra, UsageError
 
 TORCHVISION = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
 """The names of torchvision's classes."""
+DIRECTORIES = {
+    "cifar-10-batches-py": "cifar10", "cifar-100-python": "cifar100", "FashionMNIST": "fashion-mnist",
+}  # fmt: skip
+"""Their directories, by which files of them are recognised where images in folders are expected."""
 SIZE = (32, 32, 3)
 UNFRAMED = (28, 28)
 """Height and width of the images of Fashion-MNIST without their border."""

@@ -313,7 +313,7 @@ def test_classes_in_a_known_order_are_not_suspected(
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (("Bright", "dark"), "are not those of data (it has Bright, not bright); name the folders as it does"),
+        (("Bright", "dark"), "are not those of data (it has Bright, not bright); make config.json and"),
         (("grey", "Bright", "dark"), "n.onnx has 3 classes, but data has 2 (bright, dark) (it has grey, Bright, not"),
         (("bright", "dark", "dark"), "n.onnx has several classes called 'dark': leave out the images of that class"),
     ],
